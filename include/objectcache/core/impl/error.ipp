@@ -60,7 +60,7 @@ public:
     }
     bool equivalent(const error_code& code, int value) const noexcept override
     {
-        if (code.category() == error_category())
+        if (code.category() == objectcache::error_category())
             return of(static_cast<errc>(code.value())) == static_cast<condition>(value);
         switch (static_cast<condition>(value)) {
         case condition::cancelled: return code == std::errc::operation_canceled;
