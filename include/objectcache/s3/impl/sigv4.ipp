@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/s3/detail/sha256.hpp>
+#include <objectcache/s3/detail/uri_encode.hpp>
+#include <objectcache/s3/sigv4.hpp>
+
+#include <openssl/crypto.h>
+
+#include <algorithm>
+
+namespace objectcache::s3 {
+
+namespace detail {
+
+inline constexpr std::string_view sigv4_algorithm = "AWS4-HMAC-SHA256";
+inline constexpr std::string_view sigv4_terminator = "aws4_request";
+
+// HTTP names are ASCII; the C library's functions would ask the locale.
+[[nodiscard]] inline std::string lower_case(std::string_view in)
+{
+    std::string out(in);
+    for (char& c : out)
+        if (c >= 'A' && c <= 'Z')
+            c = static_cast<char>(c - 'A' + 'a');
+    return out;
+}
+
+[[nodiscard]] inline std::string_view trimmed(std::string_view in) noexcept
+{
+    while (!in.empty() && (in.front() == ' ' || in.front() == '\t'))
+        in.remove_prefix(1);
+    while (!in.empty() && (in.back() == ' ' || in.back() == '\t'))
+        in.remove_suffix(1);
+    return in;
+}
+
+struct canonical_field {
+    std::string name;
+    std::string value;
+};
+
+[[nodiscard]] inline std::vector<canonical_field> canonical_headers(std::span<const field> headers)
+{
+    std::vector<canonical_field> out;
+    out.reserve(headers.size());
+    for (const field& h : headers) {
+        std::string value;
+        for (const char c : trimmed(h.value))
+            if (c != ' ' || value.empty() || value.back() != ' ')
+                value += c;
+        out.push_back({lower_case(h.name), std::move(value)});
+    }
+    // Stable: the values of a repeated header are joined in the order in which they travel.
+    std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+    return out;
+}
+
+[[nodiscard]] inline std::string joined_names(const std::vector<canonical_field>& sorted)
+{
+    std::string out;
+    for (std::size_t i = 0; i < sorted.size(); ++i) {
+        if (i != 0 && sorted[i].name == sorted[i - 1].name)
+            continue;
+        if (i != 0)
+            out += ';';
+        out += sorted[i].name;
+    }
+    return out;
+}
+
+inline void append_canonical_query(std::string& out, std::span<const field> query)
+{
+    std::vector<canonical_field> encoded;
+    encoded.reserve(query.size());
+    for (const field& q : query) {
+        canonical_field& e = encoded.emplace_back();
+        append_uri_encoded(e.name, q.name, slash::encode);
+        append_uri_encoded(e.value, q.value, slash::encode);
+    }
+    // Sorted as encoded, not as sent: that is the order the verifier sees.
+    std::sort(encoded.begin(), encoded.end(), [](const auto& a, const auto& b) {
+        return a.name != b.name ? a.name < b.name : a.value < b.value;
+    });
+    for (std::size_t i = 0; i < encoded.size(); ++i) {
+        if (i != 0)
+            out += '&';
+        out += encoded[i].name;
+        out += '=';
+        out += encoded[i].value;
+    }
+}
+
+[[nodiscard]] inline std::string normalized_path(std::string_view path)
+{
+    std::vector<std::string_view> kept;
+    std::string_view last;
+    for (std::size_t at = 0; at <= path.size();) {
+        const std::size_t end = std::min(path.find('/', at), path.size());
+        last = path.substr(at, end - at);
+        if (last == "..") {
+            if (!kept.empty())
+                kept.pop_back();
+        } else if (!last.empty() && last != ".") {
+            kept.push_back(last);
+        }
+        at = end + 1;
+    }
+    std::string out;
+    for (const std::string_view segment : kept)
+        out.append("/").append(segment);
+    const bool directory = last.empty() || last == "." || last == "..";
+    if (directory || out.empty())
+        out += '/';
+    return out;
+}
+
+} // namespace detail
+
+inline std::string payload_hash(std::span<const const_byte_span> parts)
+{
+    return detail::sha256(parts).hex();
+}
+
+inline std::string format_amz_date(sigv4_time at)
+{
+    const auto day = std::chrono::floor<std::chrono::days>(at);
+    const std::chrono::year_month_day date(day);
+    const std::chrono::hh_mm_ss time(at - day);
+    std::string out = "00000000T000000Z";
+    const auto put = [&](std::size_t first, std::size_t digits, unsigned value) {
+        for (std::size_t i = first + digits; i-- > first; value /= 10)
+            out[i] = static_cast<char>('0' + value % 10);
+    };
+    put(0, 4, static_cast<unsigned>(static_cast<int>(date.year())));
+    put(4, 2, static_cast<unsigned>(date.month()));
+    put(6, 2, static_cast<unsigned>(date.day()));
+    put(9, 2, static_cast<unsigned>(time.hours().count()));
+    put(11, 2, static_cast<unsigned>(time.minutes().count()));
+    put(13, 2, static_cast<unsigned>(time.seconds().count()));
+    return out;
+}
+
+inline std::optional<sigv4_time> parse_amz_date(std::string_view text)
+{
+    if (text.size() != 16 || text[8] != 'T' || text[15] != 'Z')
+        return std::nullopt;
+    bool digits = true;
+    const auto number = [&](std::size_t first, std::size_t count) {
+        unsigned value = 0;
+        for (const char c : text.substr(first, count)) {
+            digits = digits && c >= '0' && c <= '9';
+            value = value * 10 + static_cast<unsigned>(c - '0');
+        }
+        return value;
+    };
+    const std::chrono::year_month_day date(std::chrono::year(static_cast<int>(number(0, 4))),
+                                           std::chrono::month(number(4, 2)), std::chrono::day(number(6, 2)));
+    const unsigned hours = number(9, 2);
+    const unsigned minutes = number(11, 2);
+    const unsigned seconds = number(13, 2);
+    if (!digits || !date.ok() || hours > 23 || minutes > 59 || seconds > 59)
+        return std::nullopt;
+    return std::chrono::sys_days(date) + std::chrono::hours(hours) + std::chrono::minutes(minutes) +
+           std::chrono::seconds(seconds);
+}
+
+inline std::string credential_scope::text() const
+{
+    return day + '/' + region + '/' + service + '/' + std::string(detail::sigv4_terminator);
+}
+
+inline std::string signed_header_names(std::span<const field> headers)
+{
+    return detail::joined_names(detail::canonical_headers(headers));
+}
+
+inline std::string canonical_request(const signable_request& request)
+{
+    std::string out(request.method);
+    out += '\n';
+    const std::string path =
+        request.normalize_path ? detail::normalized_path(request.path) : std::string(request.path);
+    detail::append_uri_encoded(out, path.empty() ? "/" : path, detail::slash::keep);
+    out += '\n';
+    detail::append_canonical_query(out, request.query);
+    out += '\n';
+    const auto headers = detail::canonical_headers(request.headers);
+    for (std::size_t i = 0; i < headers.size(); ++i) {
+        if (i != 0 && headers[i].name == headers[i - 1].name) {
+            out.back() = ',';
+            out += headers[i].value;
+        } else {
+            out.append(headers[i].name).append(":").append(headers[i].value);
+        }
+        out += '\n';
+    }
+    out += '\n';
+    out += detail::joined_names(headers);
+    out += '\n';
+    out += request.payload;
+    return out;
+}
+
+inline std::string string_to_sign(std::string_view canonical, sigv4_time at, const credential_scope& scope)
+{
+    std::string out(detail::sigv4_algorithm);
+    out += '\n';
+    out += format_amz_date(at);
+    out += '\n';
+    out += scope.text();
+    out += '\n';
+    out += detail::sha256(canonical).hex();
+    return out;
+}
+
+inline digest signing_key(std::string_view secret_access_key, const credential_scope& scope)
+{
+    std::string root = "AWS4";
+    root += secret_access_key;
+    digest key = detail::hmac_sha256(detail::as_bytes(root), scope.day);
+    OPENSSL_cleanse(root.data(), root.size());
+    key = detail::hmac_sha256(key.bytes, scope.region);
+    key = detail::hmac_sha256(key.bytes, scope.service);
+    return detail::hmac_sha256(key.bytes, detail::sigv4_terminator);
+}
+
+inline std::string signature(const digest& key, std::string_view text_to_sign)
+{
+    return detail::hmac_sha256(key.bytes, text_to_sign).hex();
+}
+
+inline signer::signer(std::string region, std::string service)
+    : scope_{{}, std::move(region), std::move(service)}
+{}
+
+inline std::string signer::authorization(const signable_request& request, const credentials& who,
+                                         sigv4_time at)
+{
+    const std::string date = format_amz_date(at);
+    const std::string_view day = std::string_view(date).substr(0, 8);
+    if (scope_.day != day || secret_ != who.secret_access_key) {
+        scope_.day = day;
+        secret_ = who.secret_access_key;
+        key_ = signing_key(secret_, scope_);
+    }
+    std::string out(detail::sigv4_algorithm);
+    out.append(" Credential=").append(who.access_key_id).append("/").append(scope_.text());
+    out.append(", SignedHeaders=").append(signed_header_names(request.headers));
+    out.append(", Signature=")
+        .append(signature(key_, string_to_sign(canonical_request(request), at, scope_)));
+    return out;
+}
+
+inline std::optional<authorization> parse_authorization(std::string_view header)
+{
+    header = detail::trimmed(header);
+    if (!header.starts_with(detail::sigv4_algorithm))
+        return std::nullopt;
+    header.remove_prefix(detail::sigv4_algorithm.size());
+    if (header.empty() || header.front() != ' ')
+        return std::nullopt;
+
+    std::string_view credential;
+    std::string_view names;
+    std::string_view signature;
+    for (std::size_t at = 0; at <= header.size();) {
+        const std::size_t end = std::min(header.find(',', at), header.size());
+        const std::string_view part = detail::trimmed(header.substr(at, end - at));
+        at = end + 1;
+        std::string_view* value = part.starts_with("Credential=")      ? &credential
+                                  : part.starts_with("SignedHeaders=") ? &names
+                                  : part.starts_with("Signature=")     ? &signature
+                                                                       : nullptr;
+        if (!value || !value->empty())
+            return std::nullopt;
+        *value = part.substr(part.find('=') + 1);
+    }
+    if (credential.empty() || names.empty() || signature.size() != 64)
+        return std::nullopt;
+    for (const char c : signature)
+        if (detail::hex_value(c) < 0)
+            return std::nullopt;
+
+    authorization out;
+    out.signature = signature;
+    // From the right: an access key id may itself contain a slash.
+    std::string_view tail[4];
+    for (std::size_t i = 4; i-- > 0;) {
+        const std::size_t cut = credential.rfind('/');
+        if (cut == std::string_view::npos)
+            return std::nullopt;
+        tail[i] = credential.substr(cut + 1);
+        credential = credential.substr(0, cut);
+    }
+    if (credential.empty() || tail[0].size() != 8 || tail[3] != detail::sigv4_terminator)
+        return std::nullopt;
+    out.access_key_id = credential;
+    out.scope = {std::string(tail[0]), std::string(tail[1]), std::string(tail[2])};
+
+    for (std::size_t at = 0; at <= names.size();) {
+        const std::size_t end = std::min(names.find(';', at), names.size());
+        const std::string_view name = names.substr(at, end - at);
+        if (name.empty() || name != detail::lower_case(name) ||
+            (!out.signed_headers.empty() && name <= out.signed_headers.back()))
+            return std::nullopt;
+        out.signed_headers.emplace_back(name);
+        at = end + 1;
+    }
+    return out;
+}
+
+inline status verify(const authorization& claim, const signable_request& request, sigv4_time at,
+                     std::string_view secret_access_key)
+{
+    const auto is_signed = [&](const std::string& name) {
+        return std::binary_search(claim.signed_headers.begin(), claim.signed_headers.end(), name);
+    };
+    if (!is_signed("host"))
+        return {errc::access_denied, "the host header is not signed"};
+    if (std::string_view(format_amz_date(at)).substr(0, 8) != claim.scope.day)
+        return {errc::access_denied, "the credential scope is of another day than the request"};
+
+    std::vector<field> covered;
+    std::vector<bool> found(claim.signed_headers.size());
+    for (const field& h : request.headers) {
+        const std::string name = detail::lower_case(h.name);
+        const auto place = std::lower_bound(claim.signed_headers.begin(), claim.signed_headers.end(), name);
+        if (place != claim.signed_headers.end() && *place == name) {
+            covered.push_back(h);
+            found[static_cast<std::size_t>(place - claim.signed_headers.begin())] = true;
+        } else if (name.starts_with("x-amz-")) {
+            return {errc::access_denied, "the header " + name + " is not signed"};
+        }
+    }
+    for (std::size_t i = 0; i < found.size(); ++i)
+        if (!found[i])
+            return {errc::access_denied, "the signed header " + claim.signed_headers[i] + " is missing"};
+
+    signable_request signed_part = request;
+    signed_part.headers = covered;
+    const std::string expected = signature(signing_key(secret_access_key, claim.scope),
+                                           string_to_sign(canonical_request(signed_part), at, claim.scope));
+    if (claim.signature.size() != expected.size() ||
+        CRYPTO_memcmp(claim.signature.data(), expected.data(), expected.size()) != 0)
+        return {errc::access_denied, "the signature does not match"};
+    return {};
+}
+
+} // namespace objectcache::s3
