@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/core/ids.hpp>
+#include <objectcache/kv/geometry.hpp>
+
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace objectcache {
+
+/** Where the host engine keeps one layer: the first row of K and of V. `v` is null for a latent form. */
+struct kv_layer_memory {
+    std::byte* k = nullptr;
+    std::byte* v = nullptr;
+};
+
+/** Where the host engine keeps the KV of one sequence: the map between slices and its memory.
+
+    A description, not memory: it owns nothing and never touches the addresses, which may be device addresses. Token t
+    of a layer has its row at
+    @code
+    contiguous:  base + t * token_stride
+    paged:       base + block_table[t / block_tokens] * block_stride + (t % block_tokens) * token_stride
+    @endcode
+    with `base` the layer's `k` or `v`. A row itself is contiguous, head by head (NHD); an engine whose pages put heads
+    outside tokens (HND) gives each head as a geometry of its own or copies through NHD memory.
+
+    Build one, call validate() once, then use it as often as wanted.
+
+    @par Lifetime The described memory outlives every load or store that was given this description.
+    @par Threads A value: concurrent const calls are safe. */
+class kv_pages {
+public:
+    /** No memory at all; validate() refuses it. */
+    kv_pages() = default;
+
+    /** One run of rows per layer.
+
+        @param memory one entry per layer, or per slot (see layer_slots())
+        @param capacity_tokens rows that there is room for in each layer
+        @param token_stride_bytes from one token's row to the next; 0 means rows without gaps */
+    [[nodiscard]] static kv_pages contiguous(const kv_geometry& geometry, std::vector<kv_layer_memory> memory,
+                                             std::size_t capacity_tokens, std::size_t token_stride_bytes = 0);
+
+    /** Rows in blocks of the engine's page pool, found through the sequence's block table.
+
+        @param block_table the pool's block for tokens [i * block_tokens, (i+1) * block_tokens) of the sequence
+        @param block_stride_bytes from one block to the next; 0 means blocks without gaps
+        @param token_stride_bytes from one token's row to the next inside a block; 0 means rows without gaps */
+    [[nodiscard]] static kv_pages paged(const kv_geometry& geometry, std::vector<kv_layer_memory> memory,
+                                        std::uint32_t block_tokens, std::vector<std::uint32_t> block_table,
+                                        std::size_t block_stride_bytes = 0,
+                                        std::size_t token_stride_bytes = 0);
+
+    /** Say that the memory holds only `slots` layers at a time: layer l lives in slot l % slots.
+
+        For decoding with a context larger than the device: the memory of a layer is taken by the layer `slots` behind
+        it. Must be said, so that a forgotten layer is an error and never a ring by accident. */
+    kv_pages& layer_slots(std::size_t slots) noexcept
+    {
+        slots_ = slots;
+        return *this;
+    }
+    [[nodiscard]] std::size_t layer_slots() const noexcept { return slots_; }
+
+    [[nodiscard]] const kv_geometry& geometry() const noexcept { return geometry_; }
+    /** Tokens of one sequence that fit. */
+    [[nodiscard]] std::size_t capacity_tokens() const noexcept;
+
+    /** Whether geometry, strides, addresses and slots agree with one another.
+
+        @par Errors condition::invalid, naming what does not. */
+    [[nodiscard]] status validate() const;
+
+    /** Call `f(std::byte* memory, std::size_t offset_in_slice, std::size_t size)` for each maximal contiguous piece of
+        one layer of the chunk whose tokens are [first_token, first_token + tokens): K first, then V, by rising offset.
+
+        Neighbours in both memory and slice are one piece: memory in canonical order is a single call.
+
+        @pre validate() is ok, `layer` < layers, 0 < `tokens` <= G, `first_token + tokens` <= capacity_tokens().
+        @par Cost O(pieces + blocks), or O(tokens) when rows have gaps; no allocation. */
+    template <class F>
+    void for_each_piece(layer_id layer, std::size_t first_token, std::size_t tokens, F&& f) const;
+
+private:
+    [[nodiscard]] std::size_t row_at(std::size_t token) const noexcept
+    {
+        return block_tokens_ == 0 ? token * token_stride_
+                                  : block_table_[token / block_tokens_] * block_stride_ +
+                                        token % block_tokens_ * token_stride_;
+    }
+    /** From `token` on: how many rows lie without gaps. */
+    [[nodiscard]] std::size_t run_at(std::size_t token, std::size_t row, std::size_t most) const noexcept
+    {
+        if (token_stride_ != row)
+            return 1;
+        const std::size_t in_block = block_tokens_ == 0 ? most : block_tokens_ - token % block_tokens_;
+        return in_block < most ? in_block : most;
+    }
+
+    kv_geometry geometry_;
+    std::vector<kv_layer_memory> memory_;
+    std::vector<std::uint32_t> block_table_;
+    std::size_t capacity_ = 0;     // contiguous only
+    std::size_t block_tokens_ = 0; // 0: contiguous
+    std::size_t block_stride_ = 0;
+    std::size_t token_stride_ = 0;
+    std::size_t slots_ = 0;
+    bool paged_ = false; // as asked for, so that paging by 0 tokens is refused and not taken for contiguous
+};
+
+template <class F>
+void kv_pages::for_each_piece(layer_id layer, std::size_t first_token, std::size_t tokens, F&& f) const
+{
+    assert(layer < geometry_.layers && tokens > 0 && tokens <= geometry_.tokens_per_chunk);
+    assert(first_token <= capacity_tokens() && tokens <= capacity_tokens() - first_token);
+    const std::size_t row = static_cast<std::size_t>(geometry_.row_bytes());
+    const kv_layer_memory& base = memory_[layer % slots_];
+    struct {
+        std::byte* memory = nullptr;
+        std::size_t offset = 0, size = 0;
+    } piece; // not yet handed out: the next run may continue it
+
+    for (std::uint32_t part = 0; part < geometry_.parts(); ++part) {
+        std::byte* const from = part == 0 ? base.k : base.v;
+        for (std::size_t done = 0; done < tokens;) {
+            const std::size_t run = run_at(first_token + done, row, tokens - done);
+            std::byte* const memory = from + row_at(first_token + done);
+            const std::size_t offset = (std::size_t{part} * geometry_.tokens_per_chunk + done) * row;
+            if (memory == piece.memory + piece.size && offset == piece.offset + piece.size) {
+                piece.size += run * row;
+            } else {
+                if (piece.size != 0)
+                    f(piece.memory, piece.offset, piece.size);
+                piece = {memory, offset, run * row};
+            }
+            done += run;
+        }
+    }
+    f(piece.memory, piece.offset, piece.size);
+}
+
+} // namespace objectcache
+
+#include <objectcache/kv/impl/pages.ipp>
