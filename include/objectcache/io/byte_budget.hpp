@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/core/result.hpp>
+#include <objectcache/io/fair_queue.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+namespace objectcache {
+
+/** A bounded quantity (bytes in flight, requests in flight) granted in order: back-pressure that shows in the types.
+
+    @par Threads Not safe: one thread, or one strand, at a time. */
+class byte_budget {
+    struct state {
+        std::uint64_t capacity;
+        std::uint64_t used = 0;
+        std::shared_ptr<fair_queue> line;
+    };
+
+public:
+    /** A granted share; returned when destroyed. Move only. May outlive the budget. */
+    class ticket {
+    public:
+        ticket() = default;
+        ticket(ticket&& other) noexcept : from_(std::move(other.from_)), amount_(other.amount_) {}
+        ticket& operator=(ticket other) noexcept
+        {
+            from_.swap(other.from_);
+            std::swap(amount_, other.amount_);
+            return *this;
+        }
+        ~ticket() { release(); }
+
+        void release() noexcept
+        {
+            if (auto from = std::exchange(from_, nullptr)) {
+                from->used -= amount_;
+                from->line->serve();
+            }
+        }
+        [[nodiscard]] std::uint64_t amount() const noexcept { return from_ ? amount_ : 0; }
+
+    private:
+        friend byte_budget;
+        ticket(std::shared_ptr<state> from, std::uint64_t amount) : from_(std::move(from)), amount_(amount) {}
+
+        std::shared_ptr<state> from_;
+        std::uint64_t amount_ = 0;
+    };
+
+    byte_budget(asio::any_io_executor executor, std::uint64_t capacity)
+        : state_(std::make_shared<state>(state{capacity, 0, std::make_shared<fair_queue>(std::move(executor))}))
+    {
+    }
+
+    [[nodiscard]] std::uint64_t capacity() const noexcept { return state_->capacity; }
+    [[nodiscard]] std::uint64_t in_use() const noexcept { return state_->used; }
+    [[nodiscard]] std::size_t waiters() const noexcept { return state_->line->waiters(); }
+
+    /** Wait for a share of `amount`, in line as `fair_queue::wait` says.
+
+        @par Completion With a ticket.
+        @par Resumes On the awaiting coroutine's executor.
+        @par Cancellation Terminal, partial and total; the place in the line is given up.
+        @par Errors `condition::timeout`, `condition::cancelled`, and `condition::exhausted` at once for an amount larger
+             than the capacity. */
+    [[nodiscard]] asio::awaitable<result<ticket>> acquire(std::uint64_t amount, priority who, deadline until)
+    {
+        auto shared = state_;
+        if (amount > shared->capacity)
+            co_return result<ticket>(errc::exhausted, "larger than the whole budget");
+        auto take = [&]() -> bool {
+            if (amount > shared->capacity - shared->used)
+                return false;
+            shared->used += amount;
+            return true;
+        };
+        if (error_code ec = co_await shared->line->wait(who, until, take))
+            co_return result<ticket>(status(ec));
+        co_return ticket(shared, amount);
+    }
+
+private:
+    std::shared_ptr<state> state_;
+};
+
+} // namespace objectcache

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/io/clock.hpp>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace objectcache {
+
+inline asio::awaitable<bool> timer::wait()
+{
+    const time_point at = at_;
+    co_await native_.async_wait(asio::as_tuple(asio::use_awaitable));
+    // A manual clock ends waits by cancelling them: only the clock knows whether the time has come.
+    co_return at == at_ && clock_->now() >= at;
+}
+
+} // namespace objectcache

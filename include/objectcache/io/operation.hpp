@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/core/error.hpp>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+
+#include <exception>
+#include <utility>
+
+namespace objectcache {
+
+namespace asio = boost::asio;
+
+/** Start a coroutine of this library as an asynchronous operation with signature `void(T)`: coroutines, futures and
+    callbacks all work, and what the coroutine returns is what the caller gets - no exception in between.
+
+    `make` is called on `executor`; it and what it captured live until the coroutine has ended.
+
+    @par Completion With the coroutine's value; with `T(status(errc::exhausted))` if it ran out of memory.
+    @par Resumes On the token's associated executor; without one on `executor`. Never inside the initiating call.
+    @par Cancellation Terminal, partial and total reach the coroutine, which decides what to end; see each operation.
+    @par Threads Any thread may start it. */
+template <class T, class Make, asio::completion_token_for<void(T)> Token>
+auto start_operation(asio::any_io_executor executor, Make make, Token&& token)
+{
+    return asio::async_initiate<Token, void(T)>(
+        [](auto handler, asio::any_io_executor where, Make factory) {
+            const auto slot = asio::get_associated_cancellation_slot(handler);
+            auto work = asio::prefer(asio::get_associated_executor(handler, where),
+                                     asio::execution::outstanding_work.tracked);
+            // The factory is a parameter of the coroutine, so that its captures live in the frame.
+            auto body = [](Make inner) -> asio::awaitable<T> {
+                co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+                co_await asio::this_coro::throw_if_cancelled(false);
+                co_return co_await inner();
+            };
+            asio::co_spawn(
+                where, body(std::move(factory)),
+                asio::bind_cancellation_slot(
+                    slot, [handler = std::move(handler), work](std::exception_ptr failure, T value) mutable {
+                        if (failure)
+                            value = T(status(errc::exhausted, "out of memory"));
+                        asio::post(work, [handler = std::move(handler), value = std::move(value)]() mutable {
+                            std::move(handler)(std::move(value));
+                        });
+                    }));
+        },
+        token, std::move(executor), std::move(make));
+}
+
+/** The default completion token: an operation that starts when it is awaited. */
+using default_token = asio::deferred_t;
+
+/** Begin a coroutine that is spawned directly: failures are values here, so a cancelled await must not throw, and every
+    kind of cancellation counts. */
+[[nodiscard]] inline asio::awaitable<void> without_exceptions()
+{
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    co_await asio::this_coro::throw_if_cancelled(false);
+}
+
+} // namespace objectcache
