@@ -114,10 +114,6 @@ signable_request example(std::span<const field> headers)
     return {"GET", "/bucket/key", {}, headers, empty_payload};
 }
 
-} // namespace sigv4_test
-
-using namespace sigv4_test;
-
 TEST_CASE("sigv4: every published vector")
 {
     REQUIRE(folders().size() == 30);
@@ -261,3 +257,5 @@ TEST_CASE("sigv4: what a verifier refuses")
         c = kept;
     }
 }
+
+} // namespace sigv4_test

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/s3/detail/ascii.hpp>
 #include <objectcache/s3/detail/sha256.hpp>
 #include <objectcache/s3/detail/uri_encode.hpp>
 #include <objectcache/s3/sigv4.hpp>
@@ -15,25 +16,6 @@ namespace detail {
 
 inline constexpr std::string_view sigv4_algorithm = "AWS4-HMAC-SHA256";
 inline constexpr std::string_view sigv4_terminator = "aws4_request";
-
-// HTTP names are ASCII; the C library's functions would ask the locale.
-[[nodiscard]] inline std::string lower_case(std::string_view in)
-{
-    std::string out(in);
-    for (char& c : out)
-        if (c >= 'A' && c <= 'Z')
-            c = static_cast<char>(c - 'A' + 'a');
-    return out;
-}
-
-[[nodiscard]] inline std::string_view trimmed(std::string_view in) noexcept
-{
-    while (!in.empty() && (in.front() == ' ' || in.front() == '\t'))
-        in.remove_prefix(1);
-    while (!in.empty() && (in.back() == ' ' || in.back() == '\t'))
-        in.remove_suffix(1);
-    return in;
-}
 
 struct canonical_field {
     std::string name;
