@@ -18,7 +18,7 @@ struct byte_range {
     std::uint64_t offset = 0;
     std::uint64_t size = 0;
 
-    [[nodiscard]] std::uint64_t end() const noexcept { return offset + size; }
+    [[nodiscard]] constexpr std::uint64_t end() const noexcept { return offset + size; }
     friend bool operator==(const byte_range&, const byte_range&) = default;
 };
 

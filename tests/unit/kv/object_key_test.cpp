@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <objectcache/kv/object_key.hpp>
+
+#include <doctest/doctest.h>
+
+namespace object_key_test {
+
+using namespace objectcache;
+
+digest counting(unsigned first)
+{
+    digest out;
+    for (std::size_t i = 0; i < out.bytes.size(); ++i)
+        out.bytes[i] = static_cast<std::byte>(first + i);
+    return out;
+}
+
+const key_space keys{"team/", counting(0)};
+const chunk_id chunk = counting(0xe0);
+constexpr std::string_view chunk_hex = "e0e1e2e3e4e5e6e7e8e9eaebecedeeeff0f1f2f3f4f5f6f7f8f9fafbfcfdfeff";
+
+TEST_CASE("keys are as documented")
+{
+    const std::string root = "team/oc1/000102030405060708090a0b0c0d0e0f/";
+    CHECK(keys.root() == root);
+    CHECK(chunk_key(keys, chunk) == root + "c/" + std::string(chunk_hex));
+    CHECK(layer_key(keys, chunk, 7) == root + "l/" + std::string(chunk_hex) + "/0007");
+    CHECK(layer_key(keys, chunk, 4095) == root + "l/" + std::string(chunk_hex) + "/4095");
+    CHECK(manifest_key(keys, chunk) == root + "l/" + std::string(chunk_hex) + "/manifest");
+}
+
+TEST_CASE("records and commits of each layout")
+{
+    CHECK(record_key(keys, layout::chunk_objects, chunk, 3) == chunk_key(keys, chunk));
+    CHECK(record_key(keys, layout::layer_objects, chunk, 3) == layer_key(keys, chunk, 3));
+    CHECK(commit_key(keys, layout::chunk_objects, chunk) == chunk_key(keys, chunk));
+    CHECK(commit_key(keys, layout::layer_objects, chunk) == manifest_key(keys, chunk));
+}
+
+TEST_CASE("parsing is the inverse of naming")
+{
+    for (const std::string prefix : {"", "p", "a/b/", "oc1/", "oc1/x-"}) {
+        const key_space space{prefix, keys.scope};
+        const std::string scope_hex = keys.scope.hex().substr(0, 32);
+        CHECK(parse_object_key(prefix, chunk_key(space, chunk)) ==
+              object_name{object_kind::chunk, scope_hex, chunk, 0});
+        CHECK(parse_object_key(prefix, manifest_key(space, chunk)) ==
+              object_name{object_kind::manifest, scope_hex, chunk, 0});
+        for (const layer_id layer : {0u, 9u, 10u, 999u, 4095u})
+            CHECK(parse_object_key(prefix, layer_key(space, chunk, layer)) ==
+                  object_name{object_kind::layer, scope_hex, chunk, layer});
+    }
+}
+
+TEST_CASE("a key with any one character cut, added or changed has no second meaning")
+{
+    for (const std::string& key :
+         {chunk_key(keys, chunk), layer_key(keys, chunk, 12), manifest_key(keys, chunk)}) {
+        const auto name = parse_object_key("team/", key);
+        REQUIRE(name);
+        for (std::size_t i = 0; i < key.size(); ++i) {
+            CHECK_FALSE(parse_object_key("team/", key.substr(0, i)));
+            for (const char other : {'/', 'A', 'F', 'g', '~', '\0'}) {
+                std::string changed = key;
+                changed[i] = other;
+                if (changed != key)
+                    CHECK_FALSE(parse_object_key("team/", changed));
+            }
+        }
+        CHECK_FALSE(parse_object_key("team/", key + "0"));
+        CHECK_FALSE(parse_object_key("team/", key + "/"));
+        CHECK_FALSE(parse_object_key("teams/", key));
+        CHECK_FALSE(parse_object_key(key + key, key));
+    }
+    const std::string layer = layer_key(keys, chunk, 0);
+    CHECK_FALSE(parse_object_key("team/", layer.substr(0, layer.size() - 4) + "4096"));
+    CHECK_FALSE(parse_object_key("team/", layer.substr(0, layer.size() - 4) + "+001"));
+}
+
+TEST_CASE("prefixes that would break a signature are refused")
+{
+    for (const char* good : {"", "a", "a/", "a/b/", "a/b-", "x..y/", "v1.2/", "with space/"})
+        CHECK_MESSAGE(valid_key_prefix(good), good);
+    for (const char* bad : {"/", "/a", "a//", "a//b", "./", "../", "a/../", "a/./b", "tab\t", "caf\xc3\xa9/"})
+        CHECK_FALSE_MESSAGE(valid_key_prefix(bad), bad);
+    CHECK(valid_key_prefix(std::string(512, 'x')));
+    CHECK_FALSE(valid_key_prefix(std::string(513, 'x')));
+    const key_space longest{std::string(512, 'x'), {}};
+    CHECK(manifest_key(longest, chunk).size() <= 1024);
+}
+
+} // namespace object_key_test
