@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSL-1.0
+#
+#   cmake/install_deps.sh build          what building the library's examples needs
+#   cmake/install_deps.sh build test     and what the test suite needs
+#   cmake/install_deps.sh --list ...     print the packages that are missing, install nothing
+#
+# Debian 12 or a later relative of it. Installs only what is missing, asks nothing, and needs root or sudo only then.
+set -euo pipefail
+
+build=(cmake ninja-build g++ pkg-config libboost1.81-dev libssl-dev libxxhash-dev liburing-dev libcli11-dev libopenblas-dev)
+test=(doctest-dev python3 clang-14 clang-format-14)
+
+list_only=
+packages=()
+for argument in "$@"; do
+    case $argument in
+    --list) list_only=1 ;;
+    build) packages+=("${build[@]}") ;;
+    test) packages+=("${test[@]}") ;;
+    *) echo "usage: $0 [--list] build [test]" >&2; exit 2 ;;
+    esac
+done
+
+if ! command -v apt-get dpkg-query >/dev/null; then
+    echo "not a Debian system; needed are the equivalents of: ${packages[*]}" >&2
+    exit 0
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+    [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+done
+if [[ ${#missing[@]} -eq 0 ]]; then
+    exit 0
+fi
+if [[ $list_only ]]; then
+    printf '%s\n' "${missing[@]}"
+    exit 0
+fi
+
+as_root=()
+if [[ $(id -u) -ne 0 ]]; then
+    if ! command -v sudo >/dev/null; then
+        echo "missing: ${missing[*]}; install them as root" >&2
+        exit 1
+    fi
+    as_root=(sudo)
+fi
+echo "installing ${missing[*]}"
+apt_get() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"; }
+apt_get update
+apt_get install -y --no-install-recommends "${missing[@]}"

@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSL-1.0
+set -uo pipefail
+
+usage() {
+    cat <<'END'
+bash tests/run.sh [option]    installs what is missing, builds, and runs every test; asks nothing
+
+  --quick        one build and its tests; no sanitizers, no second compiler
+  --format       only check the formatting
+  --no-install   install nothing; parts whose tools are missing are skipped
+  --help
+
+Works on a bare Debian 12, as root or with sudo. The last line is "N passed, N failed, N skipped", over all runs of
+ctest; a build that fails counts as a failed test. The exit status is 0 only if nothing failed.
+END
+}
+
+quick= format_only= install=1
+for argument in "$@"; do
+    case $argument in
+    --quick) quick=1 ;;
+    --format) format_only=1 ;;
+    --no-install) install= ;;
+    --help) usage; exit 0 ;;
+    *) usage >&2; exit 2 ;;
+    esac
+done
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+exec </dev/null
+export CLICOLOR_FORCE=0 CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-$(nproc)}
+if command -v ccache >/dev/null; then
+    export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
+fi
+logs=build/logs
+mkdir -p "$logs"
+
+passed=0 failed=0 skipped=0
+failures=()
+say() { printf '==> [%d:%02d] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"; }
+fail() { failed=$((failed + 1)); failures+=("$1"); say "FAILED: $1"; }
+skip() { skipped=$((skipped + 1)); say "skipped: $*"; }
+
+# quiet <what> <command>...: the output is shown only if the command fails
+quiet() {
+    local log=$logs/${1// /-}.log
+    if "${@:2}" >"$log" 2>&1; then
+        grep '^-- objectcache:' "$log"
+        return 0
+    fi
+    cat "$log"
+    fail "$1"
+    return 1
+}
+
+check_format() {
+    say "format"
+    local tool=clang-format-14
+    if ! command -v $tool >/dev/null; then
+        skip "format: no $tool"
+        return
+    fi
+    local files
+    mapfile -t files < <(git ls-files -- '*.hpp' '*.ipp' '*.cpp' '*.cu' '*.cuh' 2>/dev/null ||
+        find include tests examples bench -name '*.[hic]pp' -o -name '*.cu' -o -name '*.cuh')
+    if quiet format $tool --dry-run -Werror "${files[@]}"; then
+        passed=$((passed + 1))
+    fi
+}
+
+# build <preset> [cmake argument]...
+build() {
+    say "$1: configure"
+    quiet "$1 configure" cmake --preset "$1" "${@:2}" || return
+    say "$1: build"
+    quiet "$1 build" cmake --build --preset "$1" || return
+}
+
+# run_tests <preset> [command to run ctest under]...
+run_tests() {
+    local report=$PWD/$logs/$1.xml name status why
+    say "$1: test"
+    rm -f "$report"
+    "${@:2}" ctest --preset "$1" --output-junit "$report"
+    if [[ ! -s $report ]]; then
+        fail "$1: ctest"
+        return
+    fi
+    # A test that could not be run is reported as "notrun" like one that skipped itself; only the latter is harmless.
+    while IFS=$'\t' read -r name status why; do
+        case $status/$why in
+        run/*) passed=$((passed + 1)) ;;
+        notrun/SKIP_* | disabled/*) skipped=$((skipped + 1)) ;;
+        *) failed=$((failed + 1)); failures+=("$1: $name") ;;
+        esac
+    done < <(awk -F'"' '/<testcase / { name = $2; status = $(NF - 1); why = "" }
+                        /<skipped / { why = $2 }
+                        /<\/testcase>/ { print name "\t" status "\t" why }' "$report")
+}
+
+finish() {
+    local name
+    for name in "${failures[@]}"; do
+        echo "failed: $name"
+    done
+    say "done"
+    echo "$passed passed, $failed failed, $skipped skipped"
+    [[ $failed -eq 0 ]]
+    exit
+}
+
+if [[ $format_only ]]; then
+    check_format
+    finish
+fi
+
+expect=(-DOBJECTCACHE_URING=ON)
+if [[ $install ]]; then
+    say "packages"
+    bash cmake/install_deps.sh build test || fail "packages"
+else
+    expect=(-DOBJECTCACHE_URING=AUTO)
+fi
+
+check_format
+build ci "${expect[@]}" && run_tests ci
+if [[ ! $quick ]]; then
+    build asan "${expect[@]}" && run_tests asan
+    # ThreadSanitizer of GCC 12 does not survive the address layouts of newer kernels.
+    fixed_addresses=()
+    if setarch -R true 2>/dev/null; then
+        fixed_addresses=(setarch -R)
+    fi
+    build tsan "${expect[@]}" && run_tests tsan "${fixed_addresses[@]}"
+    if command -v clang++-14 >/dev/null; then
+        build clang "${expect[@]}" -DCMAKE_CXX_COMPILER=clang++-14 && run_tests clang
+    else
+        skip "clang: no clang++-14"
+    fi
+fi
+finish
