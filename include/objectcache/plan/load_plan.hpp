@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/core/bytes.hpp>
+#include <objectcache/core/ids.hpp>
+#include <objectcache/core/result.hpp>
+#include <objectcache/kv/geometry.hpp>
+#include <objectcache/kv/layout.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace objectcache {
+
+/** Consecutive layers of one chunk, read by one request. Its key is record_key(keys, where, chunk id, first_layer). */
+struct load_fetch {
+    std::uint32_t chunk = 0; ///< index in the matched prefix
+    layer_id first_layer = 0;
+    std::uint32_t layers = 0;
+    byte_range range;          ///< of the object; `layers` whole records
+    bool whole_object = false; ///< the range is all of the object: no Range header is needed
+
+    friend bool operator==(const load_fetch&, const load_fetch&) = default;
+};
+
+/** Layers that are fetched together: the same for every chunk. A gate of the group can open when the records of its layer
+    have arrived in all of the group's fetches. */
+struct layer_group {
+    layer_id first_layer = 0;
+    std::uint32_t layers = 0;
+    std::size_t first_fetch = 0; ///< index in load_plan::fetches
+    std::size_t fetches = 0;
+    std::uint64_t bytes = 0;
+
+    friend bool operator==(const layer_group&, const layer_group&) = default;
+};
+
+struct load_plan_options {
+    layout where = layout::chunk_objects;
+    /** Records are coalesced while a request stays within this many bytes. One record is never split. */
+    std::uint64_t coalesce_bytes = std::uint64_t{1} << 20;
+    /** Most layers of a group. */
+    std::uint32_t max_layers_per_group = 8;
+    /** Most bytes of a group over all chunks, unless it is a single layer: what staging must be able to hold. */
+    std::uint64_t max_group_bytes = std::uint64_t{512} << 20;
+    /** Layers below this one are near already (kept in DRAM) and are not fetched. */
+    layer_id first_layer = 0;
+};
+
+/** In which requests, and in which order, the layer payloads of a matched prefix are read. */
+struct load_plan {
+    std::vector<load_fetch> fetches; ///< layer-major: group after group, chunk after chunk within a group
+    std::vector<layer_group> groups; ///< by rising layer, without gaps
+    std::uint64_t bytes = 0;
+
+    [[nodiscard]] std::span<const load_fetch> fetches_of(const layer_group& group) const noexcept
+    {
+        return std::span(fetches).subspan(group.first_fetch, group.fetches);
+    }
+};
+
+/** Most chunks of one plan: far above any context, and a bound for its memory. */
+inline constexpr std::size_t max_plan_chunks = std::size_t{1} << 20;
+
+/** Plan the read of `chunks` chunks.
+
+    The first group is one layer, because nothing can hide its fetch. Groups then double until a limit of the options: the
+    next group is fetched while this one is computed, and may only be so much longer than it. Under layout::layer_objects
+    every group is one layer: objects cannot be coalesced.
+
+    No chunks, or no layers to fetch, give an empty plan.
+
+    @par Errors condition::invalid: geometry, layout or options are impossible, or there are over max_plan_chunks chunks.
+    @par Cost One load_fetch per request. */
+[[nodiscard]] result<load_plan> plan_load(const kv_geometry& geometry, std::size_t chunks,
+                                          const load_plan_options& options = {});
+
+} // namespace objectcache
+
+#include <objectcache/plan/impl/load_plan.ipp>
