@@ -10,6 +10,7 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace objectcache {
@@ -51,7 +52,13 @@ public:
             return result<byte_span>(errc::exhausted, "staging of " + std::to_string(bytes) + " bytes");
         return byte_span(static_cast<std::byte*>(block), bytes);
     }
-    void free_staging(byte_span block) noexcept { ::operator delete(block.data(), page); }
+    /** Waits for the copies enqueued so far: they may still touch the block. */
+    void free_staging(byte_span block) noexcept
+    {
+        load_.synchronize();
+        store_.synchronize();
+        ::operator delete(block.data(), page);
+    }
 
     [[nodiscard]] error_code copy(copy_queue queue, std::span<const copy_op> ops) noexcept
     {

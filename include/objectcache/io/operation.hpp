@@ -16,18 +16,37 @@
 #include <boost/asio/this_coro.hpp>
 
 #include <exception>
+#include <type_traits>
 #include <utility>
 
 namespace objectcache {
 
 namespace asio = boost::asio;
 
+namespace detail {
+
+/** What an operation yields when a coroutine could not even run. */
+template <class T>
+[[nodiscard]] T failed_operation(errc why)
+{
+    if constexpr (std::is_same_v<T, error_code>)
+        return make_error_code(why);
+    else if constexpr (requires(T t) { t.failed = status(why); }) { // reports say how it went in a member
+        T report;
+        report.failed = status(why);
+        return report;
+    } else
+        return T(status(why));
+}
+
+} // namespace detail
+
 /** Start a coroutine of this library as an asynchronous operation with signature `void(T)`: coroutines, futures and
     callbacks all work, and what the coroutine returns is what the caller gets - no exception in between.
 
     `make` is called on `executor`; it and what it captured live until the coroutine has ended.
 
-    @par Completion With the coroutine's value; with `T(status(errc::exhausted))` if it ran out of memory.
+    @par Completion With the coroutine's value; with `errc::exhausted` if it ran out of memory.
     @par Resumes On the token's associated executor; without one on `executor`. Never inside the initiating call.
     @par Cancellation Terminal, partial and total reach the coroutine, which decides what to end; see each operation.
     @par Threads Any thread may start it. */
@@ -50,7 +69,7 @@ auto start_operation(asio::any_io_executor executor, Make make, Token&& token)
                 asio::bind_cancellation_slot(
                     slot, [handler = std::move(handler), work](std::exception_ptr failure, T value) mutable {
                         if (failure)
-                            value = T(status(errc::exhausted, "out of memory"));
+                            value = detail::failed_operation<T>(errc::exhausted); // the one thing that throws: out of memory
                         asio::post(work, [handler = std::move(handler), value = std::move(value)]() mutable {
                             std::move(handler)(std::move(value));
                         });

@@ -73,6 +73,7 @@ public:
             const error_code ec = co_await shared->idle->async_wait(asio::use_awaitable);
             shared->idle.reset();
             if (ec) {
+                shared->cancelled = true;
                 for (auto it = shared->children.begin(); it != shared->children.end();)
                     (it++)->emit(asio::cancellation_type::terminal);
                 co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/kv/pages.hpp>
+#include <objectcache/kv/scope.hpp>
+#include <objectcache/pipeline/detail/find_prefix.hpp>
+#include <objectcache/pipeline/detail/store_state.hpp>
+#include <objectcache/pipeline/load.hpp>
+#include <objectcache/pipeline/match.hpp>
+#include <objectcache/pipeline/options.hpp>
+#include <objectcache/pipeline/save.hpp>
+#include <objectcache/pipeline/stats.hpp>
+
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace objectcache {
+
+/** The KV cache of an inference engine in a storage tier: what a host embeds.
+
+    @code
+    auto match = co_await cache.match(scope, tokens);       // the longest stored prefix
+    auto load = cache.load(match, pages);                   // its bytes start moving, layer by layer
+    ... load.fetch_layer(l), compute, load.compute_layer(l, event) ...
+    co_await cache.store(scope, tokens, pages);             // what was computed, for the next request
+    @endcode
+
+    It never hurts (law 3): every operation ends within its timeout, with a value; a failing store makes misses.
+
+    @par Lifetime Tier, device and executor are borrowed and must outlive the cache; the cache must outlive its loads.
+         Complete `close` before destroying KV memory, device or context.
+    @par Threads Any thread may start an operation. They run on the executor, which must run one handler at a time: a
+         context with one thread, or a strand. */
+template <device Device, tier Tier>
+class cache {
+    using context = detail::pipeline_context<Device, Tier>;
+
+public:
+    using load_type = kv_load<Device, Tier>;
+    using event = typename Device::event;
+
+    /** Make a cache over `store` for `engine_device`, running on the tier's executor.
+
+        @par Errors `condition::invalid` for options that contradict each other, `condition::exhausted` when the device
+             has no staging memory.
+        @par Cost Allocates and pins the staging memory: once per process. */
+    [[nodiscard]] static result<cache> create(Tier& store, Device& engine_device, cache_options options = {})
+    {
+        if (status s = options.validate(); !s.ok())
+            return s;
+        if (!valid_key_prefix(options.key_prefix))
+            return status(errc::invalid_argument, "key_prefix '" + options.key_prefix + "'");
+        auto staging = staging_pool<Device>::create(store.get_executor(), engine_device, options.staging_bytes);
+        if (!staging)
+            return staging.error();
+        return cache(std::make_shared<context>(store.get_executor(), store, engine_device, std::move(options),
+                                               std::move(*staging)));
+    }
+
+    cache(cache&&) noexcept = default;
+    cache& operator=(cache&&) noexcept = default;
+    ~cache() = default;
+
+    [[nodiscard]] asio::any_io_executor get_executor() const { return context_->executor; }
+    [[nodiscard]] const cache_options& options() const noexcept { return context_->options; }
+    [[nodiscard]] cache_stats stats() const noexcept { return context_->counters.snapshot(); }
+    /** Staging bytes lent out; 0 when nothing is under way. On the executor only. */
+    [[nodiscard]] std::size_t staging_in_use() const noexcept { return context_->staging.in_use(); }
+
+    /** Find the longest stored prefix of `tokens`. Signature: `void(prefix_match)`.
+
+        At least one token is never matched: an engine needs one to compute the logits of the next.
+
+        @par Completion Always with a match; empty for a miss, with the reason in `ended_by` when the store failed or the
+             time was up.
+        @par Resumes On the token's associated executor; without one on the cache's.
+        @par Cancellation Terminal, partial and total; completes with what was found by then.
+        @par Lifetime `where` and `tokens` are copied before the call returns.
+        @par Errors In `prefix_match::ended_by`: `condition::invalid` for an impossible scope, `unavailable`, `denied`,
+             `timeout`, `cancelled`.
+        @par Cost Two rounds of parallel probes for a cold prefix of any length, none for a warm one. */
+    template <asio::completion_token_for<void(prefix_match)> Token = default_token>
+    auto match(const scope& where, std::span<const token_id> tokens, Token&& token = {})
+    {
+        return start_operation<prefix_match>(
+            context_->executor,
+            [shared = context_, id = scope_id(where), geometry = where.geometry,
+             list = std::vector<token_id>(tokens.begin(), tokens.end())]() mutable {
+                return find(std::move(shared), std::move(id), geometry, std::move(list));
+            },
+            std::forward<Token>(token));
+    }
+
+    /** Start bringing the matched chunks into the engine's KV memory. Returns at once; bytes move from now on.
+
+        Nothing is refused here: a load that cannot be (pages of another geometry, too small) has layers that fail, and
+        the engine recomputes as after any failure. An empty match makes an empty load whose layers are ready.
+
+        @par Lifetime The memory that `pages` describes must stay allocated until `kv_load::finish` has completed. */
+    [[nodiscard]] load_type load(prefix_match matched, kv_pages pages, load_options how = {})
+    {
+        status refused;
+        if (!matched.empty()) {
+            refused = pages.validate();
+            if (refused.ok() && pages.geometry() != matched.geometry)
+                refused = status(errc::wrong_geometry, "pages are of another geometry than the match");
+            if (refused.ok() && pages.capacity_tokens() < matched.tokens())
+                refused = status(errc::invalid_argument, "pages have room for " +
+                                                             std::to_string(pages.capacity_tokens()) + " of " +
+                                                             std::to_string(matched.tokens()) + " tokens");
+        }
+        if (how.passes == 0)
+            how.passes = 1;
+        auto state = std::make_shared<detail::load_state<Device, Tier>>(context_, std::move(matched),
+                                                                        std::move(pages), how);
+        asio::dispatch(context_->executor,
+                       [state, refused = std::move(refused)]() mutable { state->start(std::move(refused)); });
+        return load_type(std::move(state));
+    }
+
+    /** Store the KV of the whole chunks of `tokens` that are not stored yet. Signature: `void(store_report)`.
+
+        Stores yield to loads and give up rather than pile up; nothing waits for them but the caller who wants to.
+
+        @param after an event behind the compute that writes the KV; a default one when that is done.
+        @par Completion With a report; `failed` tells why the first missing chunk was not stored.
+        @par Resumes On the token's associated executor; without one on the cache's.
+        @par Cancellation Terminal, partial and total; chunks that are not acknowledged are not published.
+        @par Lifetime `where` and `tokens` are copied; the memory behind `pages` must stay allocated and unchanged until
+             completion.
+        @par Errors In `store_report::failed`: `condition::invalid`, `unavailable`, `denied`, `timeout`, `exhausted`,
+             `device`, `cancelled`. */
+    template <asio::completion_token_for<void(store_report)> Token = default_token>
+    auto store(const scope& where, std::span<const token_id> tokens, kv_pages pages, event after = {},
+               Token&& token = {})
+    {
+        return start_operation<store_report>(
+            context_->executor,
+            [shared = context_, id = scope_id(where), geometry = where.geometry,
+             list = std::vector<token_id>(tokens.begin(), tokens.end()), pages = std::move(pages),
+             after = std::move(after)]() mutable {
+                return save(std::move(shared), std::move(id), geometry, std::move(list), std::move(pages),
+                            std::move(after));
+            },
+            std::forward<Token>(token));
+    }
+
+    /** Take no more work, cancel what is under way and wait until nothing of the cache moves. Signature:
+        `void(error_code)`.
+
+        @par Completion Always with success; staging is free then, and no KV memory is touched any more.
+        @par Resumes On the token's associated executor; without one on the cache's.
+        @par Cancellation None: what it waits for is ownership, not progress. */
+    template <asio::completion_token_for<void(error_code)> Token = default_token>
+    auto close(Token&& token = {})
+    {
+        return start_operation<error_code>(
+            context_->executor, [shared = context_] { return shut(shared); }, std::forward<Token>(token));
+    }
+
+private:
+    explicit cache(std::shared_ptr<context> c) : context_(std::move(c)) {}
+
+    static asio::awaitable<prefix_match> find(std::shared_ptr<context> shared, result<digest> id, kv_geometry geometry,
+                                              std::vector<token_id> tokens)
+    {
+        if (!id)
+            co_return prefix_match(id.error());
+        if (shared->closing)
+            co_return prefix_match(status(errc::shut_down));
+        if (!tokens.empty())
+            tokens.pop_back();
+        auto finder = std::make_shared<detail::prefix_finder<Device, Tier>>(
+            shared, *id, geometry, hash_chain(*id, tokens, geometry.tokens_per_chunk));
+        co_return co_await finder->run();
+    }
+
+    static asio::awaitable<store_report> save(std::shared_ptr<context> shared, result<digest> id, kv_geometry geometry,
+                                              std::vector<token_id> tokens, kv_pages pages, event after)
+    {
+        store_report report;
+        if (!id)
+            report.failed = id.error();
+        else if (shared->closing)
+            report.failed = status(errc::shut_down);
+        else if (status s = pages.validate(); !s.ok())
+            report.failed = s;
+        else if (pages.geometry() != geometry)
+            report.failed = status(errc::wrong_geometry, "pages are of another geometry than the scope");
+        else if (pages.layer_slots() < geometry.layers)
+            report.failed = status(errc::invalid_argument, "pages that keep only some layers cannot be stored from");
+        else if (pages.capacity_tokens() < geometry.whole_chunks(tokens.size()) * geometry.tokens_per_chunk)
+            report.failed = status(errc::invalid_argument, "pages have no room for the tokens to be stored");
+        if (!report.failed.ok())
+            co_return report;
+        auto state = std::make_shared<detail::store_state<Device, Tier>>(
+            shared, *id, hash_chain(*id, tokens, geometry.tokens_per_chunk), std::move(pages));
+        // A child of the cache, so that close() waits for it; this operation waits for the child.
+        latch ended(shared->executor);
+        shared->running.spawn(run_store(state, std::move(after), report, ended));
+        const error_code cancelled = co_await ended.async_wait(asio::use_awaitable);
+        if (cancelled) {
+            state->cancel();
+            co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+            (void)co_await ended.async_wait(asio::use_awaitable);
+        }
+        co_return report;
+    }
+
+    static asio::awaitable<void> run_store(std::shared_ptr<detail::store_state<Device, Tier>> state, event after,
+                                           store_report& report, latch& ended)
+    {
+        report = co_await state->run(std::move(after));
+        ended.set();
+    }
+
+    static asio::awaitable<error_code> shut(std::shared_ptr<context> shared)
+    {
+        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+        shared->closing = true;
+        shared->running.cancel();
+        co_await shared->running.join();
+        co_return error_code();
+    }
+
+    std::shared_ptr<context> context_;
+};
+
+} // namespace objectcache

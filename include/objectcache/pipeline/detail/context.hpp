@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/device/staging_pool.hpp>
+#include <objectcache/io/byte_budget.hpp>
+#include <objectcache/io/clock.hpp>
+#include <objectcache/io/task_group.hpp>
+#include <objectcache/pipeline/event_scheduler.hpp>
+#include <objectcache/pipeline/options.hpp>
+#include <objectcache/pipeline/stats.hpp>
+#include <objectcache/store/prefix_index.hpp>
+#include <objectcache/store/tier.hpp>
+
+#include <memory>
+#include <utility>
+
+namespace objectcache::detail {
+
+/** What all operations of one cache share. Held by `shared_ptr`: an operation that is winding down after its handle was
+    destroyed still has its buffers, its device queue and its counters. */
+template <device Device, tier Tier>
+struct pipeline_context {
+    pipeline_context(asio::any_io_executor ex, Tier& t, Device& d, cache_options o, staging_pool<Device> pool)
+        : executor(ex), store(t), owner(d), options(std::move(o)), time(clock::of(ex)), staging(std::move(pool)),
+          events(ex, d), requests(ex, options.max_requests), index(options.index_chunks, options.index_ttl),
+          running(ex)
+    {
+    }
+
+    asio::any_io_executor executor;
+    Tier& store;
+    Device& owner;
+    const cache_options options;
+    clock& time;
+    staging_pool<Device> staging;
+    event_scheduler<Device> events;
+    byte_budget requests;
+    prefix_index index;
+    cache_counters counters;
+    task_group running; // loads and stores under way: what close() joins
+    bool closing = false;
+
+    [[nodiscard]] deadline in(duration timeout) const noexcept { return deadline(time.now() + timeout); }
+};
+
+} // namespace objectcache::detail

@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/kv/format.hpp>
+#include <objectcache/kv/object_key.hpp>
+#include <objectcache/kv/pages.hpp>
+#include <objectcache/pipeline/detail/context.hpp>
+#include <objectcache/pipeline/load_report.hpp>
+#include <objectcache/pipeline/match.hpp>
+#include <objectcache/plan/load_plan.hpp>
+
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace objectcache::detail {
+
+/** One load under way: reads, verification, copies, gates, and who waits for what.
+
+    A *part* is one (chunk, layer). Each part ends exactly once: landed on the device, or failed. A layer is ready when
+    all its parts have ended, or when the load gave up; its gate opens no later than that.
+
+    Everything but `gate`, `wait_blocking` and `usable_tokens` runs on the context's executor. */
+template <device Device, tier Tier>
+class load_state : public std::enable_shared_from_this<load_state<Device, Tier>> {
+public:
+    using context = pipeline_context<Device, Tier>;
+    using event = typename Device::event;
+    using lease = typename staging_pool<Device>::lease;
+
+    load_state(std::shared_ptr<context> shared, prefix_match matched, kv_pages pages, load_options options)
+        : context_(std::move(shared)), match_(std::move(matched)), pages_(std::move(pages)), options_(options),
+          keys_{context_->options.key_prefix, match_.scope}, work_(context_->executor), settled_(context_->executor),
+          until_(context_->in(options.timeout > duration::zero() ? options.timeout : context_->options.load_timeout)),
+          usable_(match_.chunks.size())
+    {
+        const std::size_t total = std::size_t{match_.geometry.layers} * options_.passes;
+        for (std::size_t v = 0; v < total; ++v)
+            layers_.emplace_back(context_->executor, match_.chunks.size());
+        gates_ = context_->owner.make_gates(total);
+    }
+
+    ~load_state()
+    {
+        // Only when the context was destroyed under a running load: no stream may be left waiting.
+        for (std::size_t v = 0; v < layers_.size(); ++v)
+            if (!layers_[v].gate_open)
+                context_->owner.force_gate(gates_, v);
+    }
+
+    [[nodiscard]] asio::any_io_executor executor() const { return context_->executor; }
+    [[nodiscard]] const prefix_match& match() const noexcept { return match_; }
+    [[nodiscard]] std::uint32_t passes() const noexcept { return options_.passes; }
+
+    /** Begin. `refused` ends the load before it starts: the layers fail, nothing is read. */
+    void start(status refused)
+    {
+        context_->running.spawn(run(this->shared_from_this(), std::move(refused)));
+    }
+
+    asio::awaitable<error_code> wait(layer_id layer, std::uint32_t pass)
+    {
+        auto keep = this->shared_from_this();
+        if (!in_range(layer, pass))
+            co_return make_error_code(errc::invalid_argument);
+        layer_state& mine = at(layer, pass);
+        if (mine.timing.waited_from == time_point())
+            mine.timing.waited_from = context_->time.now();
+        const error_code ec = co_await mine.ready.async_wait(asio::use_awaitable);
+        if (mine.timing.waited_to == time_point())
+            mine.timing.waited_to = context_->time.now();
+        co_return ec ? ec : mine.failed;
+    }
+
+    asio::awaitable<error_code> compute(layer_id layer, event done, std::uint32_t pass)
+    {
+        auto keep = this->shared_from_this();
+        if (!in_range(layer, pass))
+            co_return make_error_code(errc::invalid_argument);
+        const error_code ec = co_await context_->events.wait(std::move(done), event_kind::compute);
+        layer_state& mine = at(layer, pass);
+        mine.timing.computed = context_->time.now();
+        if (!ec)
+            mine.computed.set();
+        co_return ec;
+    }
+
+    /** For engines with threads of their own: block until the layer is ready or the load's time is up. */
+    error_code wait_blocking(layer_id layer, std::uint32_t pass)
+    {
+        if (!in_range(layer, pass))
+            return make_error_code(errc::invalid_argument);
+        layer_state& mine = at(layer, pass);
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return mine.announced; });
+        return mine.failed;
+    }
+
+    error_code gate(layer_id layer, std::uint32_t pass, typename Device::stream_ref stream)
+    {
+        if (!in_range(layer, pass))
+            return make_error_code(errc::invalid_argument);
+        return context_->owner.wait_gate(gates_, index_of(layer, pass), stream);
+    }
+
+    asio::awaitable<load_report> report()
+    {
+        auto keep = this->shared_from_this();
+        load_report out;
+        if (error_code ec = co_await settled_.async_wait(asio::use_awaitable)) {
+            out.failed = ec;
+            co_return out;
+        }
+        out.failed = first_failure_;
+        out.usable_tokens = usable_tokens();
+        out.requests = requests_;
+        out.bytes = bytes_;
+        for (layer_id layer = 0; layer < match_.geometry.layers; ++layer)
+            out.layers.push_back(at(layer, options_.passes - 1).timing);
+        co_return out;
+    }
+
+    [[nodiscard]] std::size_t usable_tokens() const noexcept
+    {
+        return usable_.load(std::memory_order_acquire) * match_.geometry.tokens_per_chunk;
+    }
+
+    /** Stop waiting: every layer that is not ready fails with `why` now. What is owned is given back when sockets and
+        device are done with it (law 2). */
+    void give_up(status why)
+    {
+        if (stopped_ || settled_.is_set())
+            return;
+        stopped_ = true;
+        stop_reason_ = std::move(why);
+        for (std::size_t v = 0; v < layers_.size(); ++v)
+            if (!layers_[v].ready.is_set()) {
+                fail_chunk(0, stop_reason_);
+                announce(v, stop_reason_.code());
+            }
+        work_.cancel();
+    }
+
+private:
+    struct layer_state {
+        layer_state(const asio::any_io_executor& ex, std::size_t parts)
+            : ready(ex), computed(ex), to_enqueue(parts), to_end(parts)
+        {
+        }
+        latch ready, computed;
+        std::size_t to_enqueue; // parts whose copies are not enqueued yet
+        std::size_t to_end;     // parts that have not ended
+        error_code failed;
+        bool gate_open = false;
+        bool announced = false; // guarded by mutex_, as `failed` is once set
+        layer_timing timing;
+    };
+
+    [[nodiscard]] bool in_range(layer_id layer, std::uint32_t pass) const noexcept
+    {
+        return layer < match_.geometry.layers && pass < options_.passes;
+    }
+    [[nodiscard]] std::size_t index_of(layer_id layer, std::uint32_t pass) const noexcept
+    {
+        return std::size_t{pass} * match_.geometry.layers + layer;
+    }
+    [[nodiscard]] layer_state& at(layer_id layer, std::uint32_t pass) { return layers_[index_of(layer, pass)]; }
+
+    static asio::awaitable<void> run(std::shared_ptr<load_state> self, status refused)
+    {
+        cache_counters::add(self->context_->counters.loads);
+        timer alarm(self->context_->executor);
+        alarm.expires_at(self->until_.at());
+        alarm.native().async_wait([weak = self->weak_from_this(), until = self->until_](auto) {
+            if (auto load = weak.lock(); load && until.passed(load->context_->time.now()))
+                load->give_up(errc::deadline_exceeded);
+        });
+        if (!refused.ok()) {
+            self->stopped_ = true;
+            self->stop_reason_ = std::move(refused);
+        }
+        self->work_.spawn(issue(self));
+        co_await self->work_.join();
+        for (std::size_t v = 0; v < self->layers_.size(); ++v)
+            self->announce(v, self->layers_[v].failed); // a load of no chunks has no part that would do it
+        self->settled_.set();
+    }
+
+    /** Send the reads in the order the layers are needed, as far ahead as depth, staging and requests allow. */
+    static asio::awaitable<void> issue(std::shared_ptr<load_state> self)
+    {
+        context& shared = *self->context_;
+        load_plan_options how;
+        how.where = shared.options.stored_as;
+        how.coalesce_bytes = shared.options.coalesce_bytes;
+        how.max_group_bytes = shared.options.staging_bytes;
+        // With few slots a group waits for the memory of as many layers at once: half of them, so that the other half
+        // can compute meanwhile.
+        if (self->reuses_slots())
+            how.max_layers_per_group =
+                static_cast<std::uint32_t>(std::max<std::size_t>(1, self->pages_.layer_slots() / 2));
+        const auto plan = plan_load(self->match_.geometry, self->match_.chunks.size(), how);
+        if (!plan) {
+            self->give_up(plan.error());
+            co_return;
+        }
+        for (std::uint32_t pass = 0; pass < self->options_.passes; ++pass) {
+            for (const layer_group& group : plan->groups) {
+                const std::size_t first = self->index_of(group.first_layer, pass);
+                if (first >= shared.options.prefetch_depth)
+                    (void)co_await self->layers_[first - shared.options.prefetch_depth].ready.async_wait(
+                        asio::use_awaitable);
+                for (const load_fetch& fetch : plan->fetches_of(group)) {
+                    status why = self->worth_fetching(fetch);
+                    typename byte_budget::ticket request;
+                    lease staging;
+                    if (why.ok()) {
+                        auto granted = co_await shared.requests.acquire(1, priority::load, self->until_);
+                        if (granted)
+                            request = std::move(*granted);
+                        else
+                            why = granted.error();
+                    }
+                    if (why.ok()) {
+                        auto lent = co_await shared.staging.acquire(static_cast<std::size_t>(fetch.range.size),
+                                                                    priority::load, self->until_);
+                        if (lent)
+                            staging = std::move(*lent);
+                        else
+                            why = lent.error();
+                    }
+                    if (why.ok())
+                        why = self->worth_fetching(fetch);
+                    if (!why.ok()) {
+                        self->fail(fetch, pass, why);
+                        continue;
+                    }
+                    self->work_.spawn(transfer(self, fetch, pass, std::move(request), std::move(staging)));
+                }
+            }
+        }
+    }
+
+    /** One read: into staging, verified, copied, and given back when the device is done with it. */
+    static asio::awaitable<void> transfer(std::shared_ptr<load_state> self, load_fetch fetch, std::uint32_t pass,
+                                          byte_budget::ticket request, lease staging)
+    {
+        context& shared = *self->context_;
+        for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
+            if (auto& requested = self->at(l, pass).timing.requested; requested == time_point())
+                requested = shared.time.now();
+        cache_counters::add(shared.counters.load_requests);
+        ++self->requests_;
+        const chunk_id& chunk = self->match_.chunks[fetch.chunk];
+        status ended = co_await shared.store.read(
+            record_key(self->keys_, shared.options.stored_as, chunk, fetch.first_layer), fetch.range, staging.bytes(),
+            self->until_);
+        request.release();
+        if (ended.ok())
+            ended = self->verify(fetch, staging.bytes());
+        if (ended.ok())
+            ended = co_await self->slot_free(fetch, pass);
+        if (ended.ok())
+            ended = self->stopping();
+        if (!ended.ok()) {
+            self->fail(fetch, pass, ended);
+            co_return;
+        }
+        self->bytes_ += fetch.range.size;
+        cache_counters::add(shared.counters.bytes_loaded, fetch.range.size);
+
+        // From here on the device may touch the lease: nothing may end this coroutine before the device is past it.
+        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+        error_code device_error = self->copy_to_device(fetch, staging.bytes());
+        for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
+            self->part_enqueued(self->index_of(l, pass));
+        const error_code wait_error =
+            co_await shared.events.wait(shared.owner.record(copy_queue::load), event_kind::load_copy);
+        staging.release();
+        if (!device_error)
+            device_error = wait_error;
+        if (device_error)
+            self->fail_chunk(fetch.chunk, status(device_error, "copy to device"));
+        for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
+            self->part_ended(self->index_of(l, pass), device_error);
+    }
+
+    [[nodiscard]] status stopping() const
+    {
+        if (stopped_)
+            return stop_reason_;
+        return context_->closing ? status(errc::shut_down) : status();
+    }
+
+    [[nodiscard]] status worth_fetching(const load_fetch& fetch) const
+    {
+        if (status why = stopping(); !why.ok())
+            return why;
+        // A prefix with a hole ends at the hole: what lies behind is not read for the layers that follow.
+        if (fetch.chunk >= usable_.load(std::memory_order_relaxed))
+            return first_failure_;
+        return {};
+    }
+
+    [[nodiscard]] status verify(const load_fetch& fetch, const_byte_span bytes)
+    {
+        const std::size_t record = static_cast<std::size_t>(record_bytes(match_.geometry));
+        for (std::uint32_t i = 0; i < fetch.layers; ++i) {
+            status s = verify_slice(bytes.subspan(i * record, record), fetch.first_layer + i,
+                                    match_.chunks[fetch.chunk], context_->options.stored_as);
+            if (!s.ok())
+                return status(s.code(), "chunk " + std::to_string(fetch.chunk) + ", layer " +
+                                            std::to_string(fetch.first_layer + i));
+        }
+        return {};
+    }
+
+    /** Where the engine keeps only some layers, a layer's memory is free once the layer it belonged to was computed. */
+    asio::awaitable<status> slot_free(const load_fetch& fetch, std::uint32_t pass)
+    {
+        const std::size_t slots = pages_.layer_slots();
+        const std::size_t last = index_of(fetch.first_layer + fetch.layers - 1, pass);
+        if (!reuses_slots() || last < slots)
+            co_return status();
+        co_return status(co_await layers_[last - slots].computed.async_wait(asio::use_awaitable));
+    }
+
+    [[nodiscard]] bool reuses_slots() const noexcept { return pages_.layer_slots() < layers_.size(); }
+
+    [[nodiscard]] error_code copy_to_device(const load_fetch& fetch, byte_span bytes)
+    {
+        const std::size_t record = static_cast<std::size_t>(record_bytes(match_.geometry));
+        const std::size_t tokens = match_.geometry.tokens_per_chunk;
+        std::vector<copy_op> ops;
+        for (std::uint32_t i = 0; i < fetch.layers; ++i)
+            pages_.for_each_piece(fetch.first_layer + i, fetch.chunk * tokens, tokens,
+                                  [&](std::byte* memory, std::size_t offset, std::size_t size) {
+                                      ops.push_back({memory, bytes.data() + i * record + offset, size});
+                                  });
+        return context_->owner.copy(copy_queue::load, ops);
+    }
+
+    /** The parts of `fetch` failed before anything was enqueued for them. */
+    void fail(const load_fetch& fetch, std::uint32_t pass, const status& why)
+    {
+        const chunk_id& chunk = match_.chunks[fetch.chunk];
+        if (fetch.chunk < usable_.load(std::memory_order_relaxed)) { // the first to find this hole
+            if (why == condition::corrupt) {
+                cache_counters::add(context_->counters.chunks_corrupt);
+                context_->index.mark_damaged(chunk, context_->time.now());
+            } else if (why == condition::absent) {
+                cache_counters::add(context_->counters.chunks_absent);
+                context_->index.forget(chunk);
+            }
+        }
+        fail_chunk(fetch.chunk, why);
+        for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l) {
+            part_enqueued(index_of(l, pass));
+            part_ended(index_of(l, pass), why.code());
+        }
+    }
+
+    void fail_chunk(std::size_t chunk, const status& why)
+    {
+        if (first_failure_.ok())
+            first_failure_ = why;
+        if (chunk < usable_.load(std::memory_order_relaxed))
+            usable_.store(chunk, std::memory_order_release);
+    }
+
+    void part_enqueued(std::size_t v)
+    {
+        if (--layers_[v].to_enqueue == 0)
+            open_gate(v);
+    }
+
+    void part_ended(std::size_t v, error_code failed)
+    {
+        layer_state& layer = layers_[v];
+        if (failed && !layer.failed && !layer.ready.is_set())
+            layer.failed = failed;
+        if (--layer.to_end == 0)
+            announce(v, layer.failed);
+    }
+
+    /** Behind the copies of its layer when there were any: the device opens it, the host is not on the way. */
+    void open_gate(std::size_t v)
+    {
+        if (std::exchange(layers_[v].gate_open, true))
+            return;
+        if (context_->owner.open_gate(gates_, v))
+            context_->owner.force_gate(gates_, v);
+    }
+
+    /** The layer is ready or lost: tell everyone who waits. */
+    void announce(std::size_t v, error_code failed)
+    {
+        layer_state& layer = layers_[v];
+        if (layer.ready.is_set())
+            return;
+        layer.timing.ready = context_->time.now();
+        if (failed)
+            cache_counters::add(context_->counters.layers_failed);
+        if (!layer.gate_open) { // given up: whatever the copies are doing, the stream must not hang
+            layer.gate_open = true;
+            context_->owner.force_gate(gates_, v);
+        }
+        {
+            std::lock_guard lock(mutex_);
+            layer.failed = failed;
+            layer.announced = true;
+        }
+        changed_.notify_all();
+        layer.ready.set();
+    }
+
+    std::shared_ptr<context> context_;
+    prefix_match match_;
+    kv_pages pages_;
+    load_options options_;
+    key_space keys_;
+    task_group work_;
+    latch settled_;
+    deadline until_;
+    std::deque<layer_state> layers_; // by pass, then layer; latches do not move
+    typename Device::gates gates_;
+    std::atomic<std::size_t> usable_; // chunks before the first hole
+    status first_failure_;
+    bool stopped_ = false;
+    status stop_reason_;
+    std::uint64_t requests_ = 0;
+    std::uint64_t bytes_ = 0;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+};
+
+} // namespace objectcache::detail
