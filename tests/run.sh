@@ -64,8 +64,15 @@ check_format() {
     local files
     mapfile -t files < <(git ls-files -- '*.hpp' '*.ipp' '*.cpp' '*.cu' '*.cuh' 2>/dev/null ||
         find include tests examples bench -name '*.[hic]pp' -o -name '*.cu' -o -name '*.cuh')
-    if quiet format $tool --dry-run -Werror "${files[@]}"; then
+    local file differing=()
+    for file in "${files[@]}"; do
+        $tool "$file" | cmp -s - "$file" || differing+=("$file")
+    done
+    if [[ ${#differing[@]} -eq 0 ]]; then
         passed=$((passed + 1))
+    else
+        fail "format"
+        echo "$tool -i ${differing[*]}"
     fi
 }
 
