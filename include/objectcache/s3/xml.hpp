@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/core/result.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace objectcache::s3 {
+
+/** What the store says went wrong. */
+struct error_document {
+    std::string code;    ///< "NoSuchKey"
+    std::string message; ///< for people
+};
+
+/** Reads an <Error> document; nothing if `xml` is another document or none. Safe on any input. */
+[[nodiscard]] std::optional<error_document> parse_error_document(std::string_view xml);
+
+/** One object of a listing. */
+struct list_entry {
+    std::string key;
+    std::uint64_t size = 0; ///< bytes
+    std::string etag;       ///< with its quotes, as sent
+};
+
+/** One page of a listing, in the store's order: that of the keys' bytes. */
+struct list_page {
+    std::vector<list_entry> objects;
+    std::vector<std::string> common_prefixes; ///< with a delimiter only
+    std::string continuation;                 ///< asks for the next page; empty on the last one
+};
+
+/** Reads a ListBucketResult of LIST v2, also one with encoding-type=url. Safe on any input.
+
+    @par Errors  `errc::malformed_response` for any other document, for one cut short, and for a truncated listing that
+                 does not say how to go on. */
+[[nodiscard]] result<list_page> parse_list_page(std::string_view xml);
+
+} // namespace objectcache::s3
+
+#include <objectcache/s3/impl/xml.ipp>
