@@ -12,8 +12,9 @@ namespace objectcache {
 
 /** SHA-256 (FIPS 180-4) of bytes that arrive in pieces.
 
-    Our own, so that the names of chunks can be computed, and tested, in programs without OpenSSL; requests are signed with
-    OpenSSL's. It hashes public data (tokens, names), never keys: no effort is made to hide timing or to wipe memory.
+    Our own, so that the names of chunks can be computed, and tested, in programs without OpenSSL; requests are signed
+    with OpenSSL's. It hashes public data (tokens, names), never keys: no effort is made to hide timing or to wipe
+    memory.
 
     @par Threads One at a time. A value: a copy continues on its own.
     @par Cost About 3 ns per byte on a 2020s core; one block of 64 bytes at a time. */

@@ -47,7 +47,8 @@ inline constexpr std::size_t header_bytes = 256;
 
 /** XXH3 of a payload that arrives in pieces, so that verification costs no second pass over memory.
 
-    Its state is on the heap: it is aligned to 64 bytes, which the frame of a coroutine need not be. Keep one and reset it.
+    Its state is on the heap: it is aligned to 64 bytes, which the frame of a coroutine need not be. Keep one and
+    reset it.
 
     @par Threads One at a time. */
 class payload_hasher {
@@ -80,8 +81,8 @@ void seal_trailer(std::span<std::byte, trailer_bytes> trailer, std::uint64_t pay
 
 /** Whether `record` is intact and is that layer of that chunk (and so of that scope, which a chunk's id contains).
 
-    Damage is told first: nothing else in a damaged record can be believed. The rule of the checksum is the same in every
-    version of the format, so an unknown version is not mistaken for damage.
+    Damage is told first: nothing else in a damaged record can be believed. The rule of the checksum is the same in
+    every version of the format, so an unknown version is not mistaken for damage.
 
     @par Errors errc::length_mismatch (shorter than a trailer), errc::checksum_mismatch, errc::unknown_version,
     errc::wrong_chunk (another chunk, layer or layout). All are condition::corrupt.

@@ -52,7 +52,8 @@ enum class kv_form : std::uint8_t {
 
     The sizes below are exact when validate() is ok; before that they must not be asked for. */
 struct kv_geometry {
-    // No model comes near these. They keep every size below 2^63, a slice's in 31 bits, a layer's number in four digits.
+    // No model comes near these. They keep every size below 2^63, a slice's in 31 bits, a layer's number in four
+    // digits.
     static constexpr std::uint32_t max_layers = 4096;
     static constexpr std::uint32_t max_kv_heads = 65536;
     static constexpr std::uint32_t max_head_size = 65536;

@@ -30,7 +30,8 @@ struct scope {
     std::string weights_revision; ///< required: a commit or digest of the very weights, never "latest"
     kv_geometry geometry;
     kv_shard shard;
-    /** Whatever else changes KV: rotary scaling, scales of a quantized KV, the attention's numerics. A digest, or text. */
+    /** Whatever else changes KV: rotary scaling, scales of a quantized KV, the attention's numerics. A digest, or
+        text. */
     std::optional<std::string> config;
     std::optional<std::string> adapter; ///< a LoRA adapter and its revision
     std::optional<std::string>

@@ -25,8 +25,8 @@ struct load_fetch {
     friend bool operator==(const load_fetch&, const load_fetch&) = default;
 };
 
-/** Layers that are fetched together: the same for every chunk. A gate of the group can open when the records of its layer
-    have arrived in all of the group's fetches. */
+/** Layers that are fetched together: the same for every chunk. A gate of the group can open when the records of its
+    layer have arrived in all of the group's fetches. */
 struct layer_group {
     layer_id first_layer = 0;
     std::uint32_t layers = 0;
@@ -66,13 +66,14 @@ inline constexpr std::size_t max_plan_chunks = std::size_t{1} << 20;
 
 /** Plan the read of `chunks` chunks.
 
-    The first group is one layer, because nothing can hide its fetch. Groups then double until a limit of the options: the
-    next group is fetched while this one is computed, and may only be so much longer than it. Under layout::layer_objects
-    every group is one layer: objects cannot be coalesced.
+    The first group is one layer, because nothing can hide its fetch. The next one is fetched while it is computed, so
+    groups only double, until a limit of the options holds: a jump to large requests would stall on the first of them.
+    Under layout::layer_objects every group is one layer: objects cannot be coalesced.
 
     No chunks, or no layers to fetch, give an empty plan.
 
-    @par Errors condition::invalid: geometry, layout or options are impossible, or there are over max_plan_chunks chunks.
+    @par Errors condition::invalid: geometry, layout or options are impossible, or there are over max_plan_chunks
+    chunks.
     @par Cost One load_fetch per request. */
 [[nodiscard]] result<load_plan> plan_load(const kv_geometry& geometry, std::size_t chunks,
                                           const load_plan_options& options = {});

@@ -9,9 +9,9 @@ namespace objectcache {
 /** Finds how many of n chunks are stored, in at most two rounds of parallel existence probes.
 
     Chunks are published in order, so the stored ones are a prefix: round 1 asks at about sqrt(n) evenly spaced places,
-    among them the first (a cold miss ends there) and the last (a full hit ends there); round 2 asks for every place of the
-    one gap in which the prefix ends. Eviction may have left holes: what is found then still has nothing absent among the
-    places asked, and a hole that no probe met shows itself when the chunk is fetched.
+    among them the first (a cold miss ends there) and the last (a full hit ends there); round 2 asks for every place
+    of the one gap in which the prefix ends. Eviction may have left holes: what is found then still has nothing absent
+    among the places asked, and a hole that no probe met shows itself when the chunk is fetched.
 
     @code
     for (auto round = search.next_round(); !round.empty(); round = search.next_round())
@@ -36,8 +36,8 @@ public:
     /** Nothing is left to ask, and every answer has come. */
     [[nodiscard]] bool done() const noexcept { return stage_ == stage::over; }
 
-    /** Chunks in the prefix. Before done(): as many as the answers so far vouch for, so that a deadline may end the search
-        at any time; an answer that is still due counts as absent. */
+    /** Chunks in the prefix. Before done(): as many as the answers so far vouch for, so that a deadline may end the
+        search at any time; an answer that is still due counts as absent. */
     [[nodiscard]] std::size_t length() const noexcept;
 
 private:
@@ -50,7 +50,7 @@ private:
 
     /** The first probe that is not known to be present, or the end. */
     [[nodiscard]] std::vector<probe>::const_iterator frontier() const noexcept;
-    /** How many chunks between the frontier and the last one present before it were not asked for. */
+    /** How many chunks before the frontier nobody has asked for, behind the last one present. */
     [[nodiscard]] std::size_t gap() const noexcept;
 
     std::size_t chunks_;

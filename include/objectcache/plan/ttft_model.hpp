@@ -26,8 +26,9 @@ struct ttft_prediction {
     @endcode
     with X(l) the time to fetch layer l's payload and C(l) the time to compute layer l, both in seconds.
 
-    `prefetch_depth` generalizes it: the fetch of layer l starts when that of layer l-1 has ended and layer l - depth has
-    started to compute (its staging is free then). Depth 1 is equation 3; deeper lets a fast stretch pay for a slow one.
+    `prefetch_depth` generalizes it: the fetch of layer l starts when that of layer l-1 has ended and layer l - depth
+    has started to compute (its staging is free then). Depth 1 is equation 3; deeper lets a fast stretch pay for a
+    slow one.
 
     @pre X and C are equally long; `prefetch_depth` > 0. */
 [[nodiscard]] ttft_prediction predict_layerwise(std::span<const double> fetch,

@@ -22,18 +22,18 @@ outcome run(std::size_t chunks, Exists exists, std::mt19937* shuffle = nullptr)
 {
     outcome out;
     prefix_search search(chunks);
+    bool sound = true; // one assertion a run: there are 45,000 of them
     for (auto round = search.next_round(); !round.empty(); round = search.next_round()) {
         ++out.rounds;
-        REQUIRE(std::is_sorted(round.begin(), round.end()));
+        sound = sound && std::is_sorted(round.begin(), round.end()) && round.back() < chunks;
         if (shuffle != nullptr)
             std::shuffle(round.begin(), round.end(), *shuffle);
         for (const std::size_t index : round) {
-            REQUIRE(index < chunks);
-            REQUIRE(out.asked.insert(index).second);
-            REQUIRE_FALSE(search.done());
+            sound = sound && out.asked.insert(index).second && !search.done();
             search.report(index, exists(index));
         }
     }
+    REQUIRE(sound);
     REQUIRE(search.done());
     out.length = search.length();
     return out;
