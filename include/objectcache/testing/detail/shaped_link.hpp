@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/testing/token_bucket.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <mutex>
+
+namespace objectcache::testing::detail {
+
+/** One direction of the link, shared by all connections of all threads. */
+class shaped_link {
+public:
+    /** One body on its way over the link. */
+    class flow {
+    public:
+        explicit flow(shaped_link& link) noexcept : link_(link) { link_.flows_.fetch_add(1, std::memory_order_relaxed); }
+        flow(const flow&) = delete;
+        flow& operator=(const flow&) = delete;
+        ~flow() { link_.flows_.fetch_sub(1, std::memory_order_relaxed); }
+
+        /** How much to move next: all of `left` where the link is not limited, else a piece short enough for the flows
+            to take turns within a few milliseconds. */
+        [[nodiscard]] std::size_t piece(std::size_t left) const noexcept
+        {
+            const std::uint64_t rate = link_.rate_.load(std::memory_order_relaxed);
+            if (rate == 0)
+                return left;
+            const std::uint64_t two_milliseconds = rate / 500;
+            return std::min(left, static_cast<std::size_t>(std::clamp<std::uint64_t>(two_milliseconds, 1 << 10, 256 << 10)));
+        }
+
+        /** When the next `bytes` will have passed. */
+        [[nodiscard]] time_point reserve(std::size_t bytes)
+        {
+            const time_point now = std::chrono::steady_clock::now();
+            if (link_.rate_.load(std::memory_order_relaxed) == 0)
+                return now;
+            // A link with a backlog is never idle: if it seems so, a timer was late.
+            const bool backlog = started_ || link_.flows_.load(std::memory_order_relaxed) > 1;
+            started_ = true;
+            const std::lock_guard hold(link_.lock_);
+            return link_.bucket_.reserve(bytes, now, backlog ? longest_lateness : duration{});
+        }
+
+    private:
+        shaped_link& link_;
+        bool started_ = false;
+    };
+
+    void set_rate(std::uint64_t bytes_per_second, std::uint64_t burst_bytes)
+    {
+        const std::lock_guard hold(lock_);
+        bucket_.set_rate(bytes_per_second, burst_bytes);
+        rate_.store(bytes_per_second, std::memory_order_relaxed);
+    }
+
+private:
+    static constexpr duration longest_lateness = std::chrono::milliseconds(10);
+
+    std::mutex lock_;
+    token_bucket bucket_;
+    std::atomic<std::uint64_t> rate_{0};
+    std::atomic<unsigned> flows_{0};
+};
+
+} // namespace objectcache::testing::detail
