@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSL-1.0
 
-# Configures, builds and runs PROJECT from nothing; or, with EXPECT_FAILURE, checks why it refuses to configure.
+# Configures, builds and runs PROJECT from nothing (the program is told the expected BACKEND of Asio); or, with
+# EXPECT_FAILURE, checks why it refuses to configure.
 set(build ${WORK}/${NAME})
 file(REMOVE_RECURSE ${build})
 string(REPLACE "|" ";" ARGUMENTS "${ARGUMENTS}")
@@ -21,5 +22,5 @@ endif()
 execute_process(COMMAND ${configure} COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${CMAKE_COMMAND} --build ${build} COMMAND_ERROR_IS_FATAL ANY)
 if(NOT BUILD_ONLY)
-  execute_process(COMMAND ${build}/consumer COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND ${build}/consumer ${BACKEND} COMMAND_ERROR_IS_FATAL ANY)
 endif()
