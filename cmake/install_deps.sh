@@ -48,6 +48,11 @@ if [[ $(id -u) -ne 0 ]]; then
     as_root=(sudo)
 fi
 echo "installing ${missing[*]}"
-apt_get() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"; }
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt_get() {
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+}
 apt_get update
 apt_get install -y --no-install-recommends "${missing[@]}"

@@ -7,7 +7,7 @@
 What is checked, over include/objectcache unless said otherwise:
   - a room (folder) includes only the rooms of its row in ROOMS;
   - headers of others appear only in the rooms that may need them (OUTSIDE);
-  - private headers (detail/, impl/) are included by their own room and by the test kit only;
+  - private headers (detail/, impl/) are not included by other rooms (the top level and the test kit may);
   - include lines are <objectcache/...> with an existing file, and no header of Boost that pulls in a whole library;
   - the first line is the licence, the second the include guard; public headers stay short, private files readable;
   - tests do not sleep, and a unit test includes the header it is named after first.
@@ -86,7 +86,8 @@ def check_own_include(room, header, target, include_dir):
         umbrella = room == "" and other == pathlib.PurePosixPath(header).stem
         if other not in ROOMS[room] and not umbrella:
             return f"{room or 'the top level'} may not include {other or 'the top level'} ({target})"
-        if is_private(target) and room != "testing":  # the test kit is the other end of our own protocols
+        # the top level is made of the rooms' parts; the test kit is the other end of our own protocols
+        if is_private(target) and room not in ("", "testing"):
             return f"{target} is private to its room"
     return None
 
