@@ -28,6 +28,7 @@ public:
     [[nodiscard]] T&& value() && noexcept { return std::move(*std::get_if<0>(&state_)); }
     T& operator*() & noexcept { return value(); }
     const T& operator*() const& noexcept { return value(); }
+    T&& operator*() && noexcept { return std::move(*this).value(); }
     T* operator->() noexcept { return &value(); }
     const T* operator->() const noexcept { return &value(); }
 

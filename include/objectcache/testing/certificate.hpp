@@ -22,8 +22,8 @@ struct certificate {
     @par Errors  `condition::invalid`: OpenSSL does not take `host` as a name; `condition::exhausted`: it could not
                  make the key.
     @par Threads Any. */
-[[nodiscard]] result<certificate> self_signed_certificate(const std::string& host,
-                                                          std::chrono::hours validity = std::chrono::hours(24));
+[[nodiscard]] result<certificate>
+self_signed_certificate(const std::string& host, std::chrono::hours validity = std::chrono::hours(24));
 
 } // namespace objectcache::testing
 

@@ -52,10 +52,11 @@ struct s3_fault {
     action what = action::none;
     point where = point::request_head;
     std::uint64_t after = 0;
-    unsigned status = 0;           ///< not 0: this error is the answer and the request is not carried out
-    std::string code;              ///< of that error: "SlowDown"
-    std::int64_t length_error = 0; ///< Content-Length is wrong by so many bytes; the connection closes after the body
-    duration delay{};              ///< on top of the latency
+    unsigned status = 0; ///< not 0: this error is the answer and the request is not carried out
+    std::string code;    ///< of that error: "SlowDown"
+    std::int64_t length_error =
+        0;            ///< Content-Length is wrong by so many bytes; the connection closes after the body
+    duration delay{}; ///< on top of the latency
 
     [[nodiscard]] static s3_fault drop(point where, std::uint64_t after = 0);
     [[nodiscard]] static s3_fault reset(point where, std::uint64_t after = 0);
@@ -70,11 +71,11 @@ using s3_responder = std::function<s3_fault(const s3_request&)>;
 /** A request that is over. */
 struct s3_log_entry {
     s3_request request;
-    unsigned status = 0;            ///< 0: no head was sent
-    std::uint64_t bytes_in = 0;     ///< of the request's body that arrived
-    std::uint64_t bytes_out = 0;    ///< of the answer's body that was handed to the kernel
-    std::string error_code;         ///< S3's, of an error answer
-    duration took{};                ///< from the request's head to the last byte of the answer
+    unsigned status = 0;         ///< 0: no head was sent
+    std::uint64_t bytes_in = 0;  ///< of the request's body that arrived
+    std::uint64_t bytes_out = 0; ///< of the answer's body that was handed to the kernel
+    std::string error_code;      ///< S3's, of an error answer
+    duration took{};             ///< from the request's head to the last byte of the answer
 };
 
 /** Totals since the start. Requests count when they are over, bytes as they move. */
@@ -108,8 +109,8 @@ struct s3_server_options {
     bool allow_anonymous = false;     ///< unsigned requests are carried out; signed ones must still be right
     std::string domain = "localhost"; ///< host "bucket.<domain>" addresses a bucket in virtual-host style
     std::uint64_t max_object_bytes = std::uint64_t(5) << 30;
-    std::size_t log_entries = 4096;  ///< older ones are forgotten
-    std::optional<certificate> tls;  ///< serve HTTPS
+    std::size_t log_entries = 4096;                      ///< older ones are forgotten
+    std::optional<certificate> tls;                      ///< serve HTTPS
     std::function<void(const s3_log_entry&)> on_request; ///< called on the server's threads; must not throw
 };
 
@@ -167,7 +168,8 @@ public:
     /** @{ */
     [[nodiscard]] status create_bucket(const std::string& bucket);
     [[nodiscard]] std::vector<s3_object> objects() const;
-    [[nodiscard]] result<std::vector<std::byte>> read(const std::string& bucket, const std::string& key) const;
+    [[nodiscard]] result<std::vector<std::byte>> read(const std::string& bucket,
+                                                      const std::string& key) const;
     [[nodiscard]] status put(const std::string& bucket, const std::string& key, const_byte_span bytes);
     [[nodiscard]] status erase(const std::string& bucket, const std::string& key);
     /** Flip the bits of one byte. The ETag stays: nobody noticed. */

@@ -22,7 +22,8 @@ public:
     /** @param bytes_per_second  0: unlimited.
         @param burst_bytes       what an idle link lets pass at once; at most what an hour lets pass. */
     explicit token_bucket(std::uint64_t bytes_per_second = 0, std::uint64_t burst_bytes = 0) noexcept
-        : rate_(bytes_per_second), burst_(span_of(burst_bytes))
+        : rate_(bytes_per_second)
+        , burst_(span_of(burst_bytes))
     {}
 
     [[nodiscard]] std::uint64_t rate() const noexcept { return rate_; }
@@ -56,7 +57,8 @@ public:
     }
 
 private:
-    static constexpr std::uint64_t second = 1'000'000'000; // in the nanoseconds that all times here are counted in
+    static constexpr std::uint64_t second =
+        1'000'000'000; // in the nanoseconds that all times here are counted in
     static_assert(std::is_same_v<duration::period, std::nano>);
 
     [[nodiscard]] duration span_of(std::uint64_t bytes) const noexcept
@@ -64,7 +66,8 @@ private:
         if (rate_ == 0)
             return {};
         const double seconds = static_cast<double>(bytes) / static_cast<double>(rate_);
-        return std::chrono::nanoseconds(static_cast<std::int64_t>(std::min(seconds, 3600.0) * double(second)));
+        return std::chrono::nanoseconds(
+            static_cast<std::int64_t>(std::min(seconds, 3600.0) * double(second)));
     }
 
     std::uint64_t rate_;

@@ -114,9 +114,11 @@ private:
             co_return;
         }
         self->seal(chunk, staging.bytes());
-        const status written = self->by_chunk()
-                                   ? co_await self->write(chunk, commit(self, chunk), staging.bytes(), until)
-                                   : co_await self->write_layers(chunk, staging.bytes(), until);
+        status written;
+        if (self->by_chunk())
+            written = co_await self->write(chunk, staging.bytes(), self->commit(chunk), until);
+        else
+            written = co_await self->write_layers(chunk, staging.bytes(), until);
         if (!written.ok()) {
             self->drop(1, written);
             co_return;
@@ -127,9 +129,9 @@ private:
         cache_counters::add(shared.counters.chunks_stored);
     }
 
-    [[nodiscard]] static std::string commit(const std::shared_ptr<store_state>& self, std::size_t chunk)
+    [[nodiscard]] std::string commit(std::size_t chunk) const
     {
-        return commit_key(self->keys_, self->context_->options.stored_as, self->chunks_[chunk]);
+        return commit_key(keys_, context_->options.stored_as, chunks_[chunk]);
     }
 
     [[nodiscard]] error_code copy_from_device(std::size_t chunk, byte_span staged)
@@ -166,7 +168,7 @@ private:
             encode_header(staged.template first<header_bytes>(), header_of(chunk));
     }
 
-    asio::awaitable<status> write(std::size_t chunk, std::string key, const_byte_span body, deadline until)
+    asio::awaitable<status> write(std::size_t chunk, const_byte_span body, std::string key, deadline until)
     {
         const bool damaged = context_->index.is_damaged(chunks_[chunk], context_->time.now());
         const const_byte_span parts[] = {body};
@@ -187,15 +189,16 @@ private:
     asio::awaitable<status> write_layers(std::size_t chunk, const_byte_span staged, deadline until)
     {
         for (layer_id layer = 0; layer < geometry().layers; ++layer) {
+            const const_byte_span record = staged.subspan(layer * record_size(), record_size());
             std::string key = record_key(keys_, context_->options.stored_as, chunks_[chunk], layer);
-            status s = co_await write(chunk, std::move(key), staged.subspan(layer * record_size(), record_size()), until);
+            status s = co_await write(chunk, record, std::move(key), until);
             if (!s.ok())
                 co_return s;
         }
         std::array<std::byte, header_bytes> manifest;
         encode_header(manifest, header_of(chunk));
-        std::string key = commit_key(keys_, context_->options.stored_as, chunks_[chunk]);
-        co_return co_await write(chunk, std::move(key), manifest, until);
+        std::string key = commit(chunk);
+        co_return co_await write(chunk, manifest, std::move(key), until);
     }
 
     void drop(std::size_t chunks, const status& why)

@@ -49,8 +49,8 @@ struct s3_answer {
     std::vector<std::pair<std::string_view, std::string>> headers; ///< names are literals
     std::string text;                                              ///< the body, unless it is an object's
     std::optional<stored_object> object;
-    byte_range part;         ///< of the object
-    bool headless = false;   ///< answer to HEAD: lengths, but no body
+    byte_range part;       ///< of the object
+    bool headless = false; ///< answer to HEAD: lengths, but no body
     std::string error_code;
 
     [[nodiscard]] std::uint64_t body_size() const noexcept { return object ? part.size : text.size(); }
@@ -87,8 +87,8 @@ struct put_plan {
 [[nodiscard]] s3_answer answer_call(object_store& store, const s3_call& call, std::string_view request_id);
 
 /** The head of an answer, with the blank line. `content_length` is a parameter because servers may lie. */
-[[nodiscard]] std::string serialize_head(const s3_answer& answer, std::uint64_t content_length, bool keep_alive,
-                                         std::string_view request_id, system_time now);
+[[nodiscard]] std::string serialize_head(const s3_answer& answer, std::uint64_t content_length,
+                                         bool keep_alive, std::string_view request_id, system_time now);
 
 namespace errors {
 

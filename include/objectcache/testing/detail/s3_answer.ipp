@@ -47,7 +47,8 @@ inline s3_answer error_answer(const s3_error& error, const s3_call& call, std::s
                                                              std::string_view payload, s3::sigv4_time at)
 {
     if (claim.access_key_id != rules.who.access_key_id)
-        return refuse("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.");
+        return refuse("InvalidAccessKeyId",
+                      "The AWS Access Key Id you provided does not exist in our records.");
     s3::signable_request request;
     request.method = call.method;
     request.path = call.target.path;
@@ -55,8 +56,10 @@ inline s3_answer error_answer(const s3_error& error, const s3_call& call, std::s
     request.headers = call.headers;
     request.payload = payload;
     if (const status good = s3::verify(claim, request, at, rules.who.secret_access_key); !good.ok())
-        return refuse("SignatureDoesNotMatch", "The request signature we calculated does not match the signature you "
-                                               "provided: " + good.detail() + ".");
+        return refuse("SignatureDoesNotMatch",
+                      "The request signature we calculated does not match the signature you "
+                      "provided: " +
+                          good.detail() + ".");
     return std::nullopt;
 }
 
@@ -83,7 +86,8 @@ inline s3_answer error_answer(const s3_error& error, const s3_call& call, std::s
     }
     out.payload = call.header("x-amz-content-sha256");
     if (out.payload.empty()) {
-        out.refused = s3_error{400, "InvalidRequest", "Missing required header for this request: x-amz-content-sha256"};
+        out.refused =
+            s3_error{400, "InvalidRequest", "Missing required header for this request: x-amz-content-sha256"};
         return out;
     }
     std::vector<s3::field> query;
@@ -98,7 +102,8 @@ inline s3_answer error_answer(const s3_error& error, const s3_call& call, std::s
     return out;
 }
 
-[[nodiscard]] inline auth_outcome authenticate_query(const auth_rules& rules, const s3_call& call, system_time now)
+[[nodiscard]] inline auth_outcome authenticate_query(const auth_rules& rules, const s3_call& call,
+                                                     system_time now)
 {
     auth_outcome out;
     std::vector<s3::field> query; // all but the signature itself
@@ -109,9 +114,9 @@ inline s3_answer error_answer(const s3_error& error, const s3_call& call, std::s
         const std::string* value = call.target.parameter(name);
         return value ? *value : std::string();
     };
-    const auto claim =
-        s3::parse_authorization(text("X-Amz-Algorithm") + " Credential=" + text("X-Amz-Credential") + ", SignedHeaders=" +
-                                text("X-Amz-SignedHeaders") + ", Signature=" + text("X-Amz-Signature"));
+    const auto claim = s3::parse_authorization(
+        text("X-Amz-Algorithm") + " Credential=" + text("X-Amz-Credential") +
+        ", SignedHeaders=" + text("X-Amz-SignedHeaders") + ", Signature=" + text("X-Amz-Signature"));
     const auto at = s3::parse_amz_date(text("X-Amz-Date"));
     const auto seconds = parse_decimal(text("X-Amz-Expires"));
     if (!claim || !at || !seconds || *seconds > longest_presigned_s) {
@@ -144,12 +149,15 @@ inline auth_outcome authenticate(const auth_rules& rules, const s3_call& call, s
 // Operations that share method and path with those this server has; to ignore the parameter would do the wrong thing.
 [[nodiscard]] inline const std::string* foreign_subresource(const s3_target& target) noexcept
 {
-    static constexpr std::array names{
-        "accelerate", "acl",      "analytics",  "attributes", "cors",       "delete",     "encryption",
-        "inventory",  "legal-hold", "lifecycle", "logging",   "metrics",    "notification", "object-lock",
-        "ownershipControls", "partNumber", "policy", "policyStatus", "publicAccessBlock", "replication",
-        "requestPayment", "restore", "retention", "select", "session", "tagging", "torrent",
-        "uploadId",   "uploads",  "versionId",  "versions",   "versioning", "website"};
+    static constexpr std::array names{"accelerate",     "acl",          "analytics",         "attributes",
+                                      "cors",           "delete",       "encryption",        "inventory",
+                                      "legal-hold",     "lifecycle",    "logging",           "metrics",
+                                      "notification",   "object-lock",  "ownershipControls", "partNumber",
+                                      "policy",         "policyStatus", "publicAccessBlock", "replication",
+                                      "requestPayment", "restore",      "retention",         "select",
+                                      "session",        "tagging",      "torrent",           "uploadId",
+                                      "uploads",        "versionId",    "versions",          "versioning",
+                                      "website"};
     for (const auto& [name, value] : target.query)
         if (std::find(names.begin(), names.end(), name) != names.end())
             return &name;
@@ -183,11 +191,13 @@ inline put_plan plan_put(object_store& store, const s3_call& call, std::string_v
     const auto size =
         plan.aws_chunked ? parse_decimal(call.header("x-amz-decoded-content-length")) : content_length;
     if (!size) {
-        plan.refused = s3_error{411, "MissingContentLength", "You must provide the Content-Length HTTP header."};
+        plan.refused =
+            s3_error{411, "MissingContentLength", "You must provide the Content-Length HTTP header."};
         return plan;
     }
     if (*size > max_object_bytes) {
-        plan.refused = s3_error{400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size."};
+        plan.refused =
+            s3_error{400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size."};
         return plan;
     }
     plan.size = *size;
@@ -230,7 +240,8 @@ inline put_plan plan_put(object_store& store, const s3_call& call, std::string_v
 
     const range_answer range = parse_range(call.header("range"), object.size);
     if (range.what == range_answer::kind::unsatisfiable) {
-        s3_answer refused = error_answer({416, "InvalidRange", "The requested range is not satisfiable"}, call, request_id);
+        s3_answer refused =
+            error_answer({416, "InvalidRange", "The requested range is not satisfiable"}, call, request_id);
         refused.headers.emplace_back("Content-Range", "bytes */" + std::to_string(object.size));
         return refused;
     }
@@ -257,8 +268,9 @@ inline put_plan plan_put(object_store& store, const s3_call& call, std::string_v
 [[nodiscard]] inline std::string continuation_token(std::string_view last)
 {
     std::string out((last.size() + 2) / 3 * 4 + 1, '\0');
-    const int n = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                  reinterpret_cast<const unsigned char*>(last.data()), static_cast<int>(last.size()));
+    const int n =
+        EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                        reinterpret_cast<const unsigned char*>(last.data()), static_cast<int>(last.size()));
     out.resize(static_cast<std::size_t>(n));
     return "1/" + std::to_string(last.size()) + "+" + out;
 }
@@ -273,8 +285,9 @@ inline put_plan plan_put(object_store& store, const s3_call& call, std::string_v
     if (!size || token.size() > 2048 || *size > token.size())
         return std::nullopt;
     std::string out(token.size(), '\0');
-    const int n = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                  reinterpret_cast<const unsigned char*>(token.data()), static_cast<int>(token.size()));
+    const int n =
+        EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                        reinterpret_cast<const unsigned char*>(token.data()), static_cast<int>(token.size()));
     if (n < 0 || *size > static_cast<std::uint64_t>(n))
         return std::nullopt;
     out.resize(static_cast<std::size_t>(*size));
@@ -289,7 +302,8 @@ inline put_plan plan_put(object_store& store, const s3_call& call, std::string_v
     return out;
 }
 
-[[nodiscard]] inline s3_answer answer_list(object_store& store, const s3_call& call, std::string_view request_id)
+[[nodiscard]] inline s3_answer answer_list(object_store& store, const s3_call& call,
+                                           std::string_view request_id)
 {
     const auto invalid = [&](std::string what) {
         return error_answer({400, "InvalidArgument", std::move(what)}, call, request_id);
@@ -371,7 +385,8 @@ inline put_plan plan_put(object_store& store, const s3_call& call, std::string_v
 
 // ---- buckets and the service
 
-[[nodiscard]] inline s3_answer answer_bucket(object_store& store, const s3_call& call, std::string_view request_id)
+[[nodiscard]] inline s3_answer answer_bucket(object_store& store, const s3_call& call,
+                                             std::string_view request_id)
 {
     const std::string& bucket = call.target.bucket;
     s3_answer out;
@@ -379,10 +394,12 @@ inline put_plan plan_put(object_store& store, const s3_call& call, std::string_v
         const status made = store.create_bucket(bucket);
         out.headers.emplace_back("Location", "/" + bucket);
         if (made == errc::invalid_argument)
-            return error_answer({400, "InvalidBucketName", "The specified bucket is not valid."}, call, request_id);
-        if (made == errc::already_exists)
-            return error_answer({409, "BucketAlreadyOwnedByYou", "You already own the bucket you tried to create."}, call,
+            return error_answer({400, "InvalidBucketName", "The specified bucket is not valid."}, call,
                                 request_id);
+        if (made == errc::already_exists)
+            return error_answer(
+                {409, "BucketAlreadyOwnedByYou", "You already own the bucket you tried to create."}, call,
+                request_id);
         return made.ok() ? out : error_answer(errors::internal(made), call, request_id);
     }
     if (!store.has_bucket(bucket))
@@ -395,7 +412,8 @@ inline put_plan plan_put(object_store& store, const s3_call& call, std::string_v
         const status gone = store.delete_bucket(bucket);
         out.status = 204;
         if (gone == errc::already_exists)
-            return error_answer({409, "BucketNotEmpty", "The bucket you tried to delete is not empty."}, call, request_id);
+            return error_answer({409, "BucketNotEmpty", "The bucket you tried to delete is not empty."}, call,
+                                request_id);
         return gone.ok() ? out : error_answer(errors::internal(gone), call, request_id);
     }
     if (call.target.parameter("location"))
@@ -423,10 +441,12 @@ inline s3_answer answer_call(object_store& store, const s3_call& call, std::stri
     if (const std::string* foreign = foreign_subresource(call.target))
         return error_answer(errors::not_implemented("?" + *foreign), call, request_id);
     if (method != "GET" && method != "HEAD" && method != "PUT" && method != "DELETE")
-        return error_answer({405, "MethodNotAllowed", "The specified method is not allowed against this resource."}, call,
-                            request_id);
+        return error_answer(
+            {405, "MethodNotAllowed", "The specified method is not allowed against this resource."}, call,
+            request_id);
     if (call.target.bucket.empty())
-        return method == "GET" ? list_buckets(store) : error_answer(errors::not_implemented(method), call, request_id);
+        return method == "GET" ? list_buckets(store)
+                               : error_answer(errors::not_implemented(method), call, request_id);
     if (call.target.key.empty())
         return answer_bucket(store, call, request_id);
     if (!store.has_bucket(call.target.bucket))
@@ -440,7 +460,8 @@ inline s3_answer answer_call(object_store& store, const s3_call& call, std::stri
         return out;
     }
     const auto object = store.find(call.target.bucket, call.target.key);
-    return object ? answer_object(*object, call, request_id) : error_answer(errors::no_such_key(), call, request_id);
+    return object ? answer_object(*object, call, request_id)
+                  : error_answer(errors::no_such_key(), call, request_id);
 }
 
 // ---- the head
@@ -448,22 +469,38 @@ inline s3_answer answer_call(object_store& store, const s3_call& call, std::stri
 [[nodiscard]] inline std::string_view reason(unsigned status) noexcept
 {
     switch (status) {
-    case 200: return "OK";
-    case 204: return "No Content";
-    case 206: return "Partial Content";
-    case 304: return "Not Modified";
-    case 400: return "Bad Request";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 409: return "Conflict";
-    case 411: return "Length Required";
-    case 412: return "Precondition Failed";
-    case 416: return "Requested Range Not Satisfiable";
-    case 429: return "Too Many Requests";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
+    case 200:
+        return "OK";
+    case 204:
+        return "No Content";
+    case 206:
+        return "Partial Content";
+    case 304:
+        return "Not Modified";
+    case 400:
+        return "Bad Request";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 409:
+        return "Conflict";
+    case 411:
+        return "Length Required";
+    case 412:
+        return "Precondition Failed";
+    case 416:
+        return "Requested Range Not Satisfiable";
+    case 429:
+        return "Too Many Requests";
+    case 500:
+        return "Internal Server Error";
+    case 501:
+        return "Not Implemented";
+    case 503:
+        return "Service Unavailable";
     }
     return "Other";
 }

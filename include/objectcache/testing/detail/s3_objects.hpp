@@ -142,7 +142,8 @@ struct list_page {
 
 /** One page of a bucket in the order of the bytes of its keys. Common prefixes are found by search, not by walking over
     the keys they stand for. */
-[[nodiscard]] list_page list_objects(const std::map<std::string, stored_object>& bucket, const list_query& query);
+[[nodiscard]] list_page list_objects(const std::map<std::string, stored_object>& bucket,
+                                     const list_query& query);
 
 /** A key as a relative path that cannot leave its folder, whatever the key is; one to one. */
 [[nodiscard]] std::filesystem::path path_of_key(std::string_view key);

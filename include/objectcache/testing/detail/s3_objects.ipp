@@ -106,7 +106,8 @@ inline byte_span upload::window()
     const std::uint64_t left = size_ - received_;
     if (!file_.is_open())
         return block_->span().subspan(static_cast<std::size_t>(received_));
-    return block_->span().first(static_cast<std::size_t>(std::min<std::uint64_t>(left, block_->span().size())));
+    return block_->span().first(
+        static_cast<std::size_t>(std::min<std::uint64_t>(left, block_->span().size())));
 }
 
 inline status upload::filled(std::size_t n)
@@ -150,7 +151,8 @@ inline list_page list_objects(const std::map<std::string, stored_object>& bucket
     list_page page;
     auto at = bucket.lower_bound(query.prefix);
     if (!query.after.empty() && query.after >= query.prefix)
-        at = common_prefix(query.after) == query.after ? behind(query.after) : bucket.upper_bound(query.after);
+        at =
+            common_prefix(query.after) == query.after ? behind(query.after) : bucket.upper_bound(query.after);
 
     while (query.max_keys != 0 && at != bucket.end() && at->first.starts_with(query.prefix)) {
         if (page.objects.size() + page.common_prefixes.size() == query.max_keys) {
@@ -401,8 +403,8 @@ inline result<upload> object_store::begin_upload(std::uint64_t size, bool with_s
     return out;
 }
 
-inline result<std::string> object_store::commit(const std::string& bucket, const std::string& key, upload done,
-                                                const put_condition& condition, system_time now)
+inline result<std::string> object_store::commit(const std::string& bucket, const std::string& key,
+                                                upload done, const put_condition& condition, system_time now)
 {
     stored_object object;
     object.size = done.size_;

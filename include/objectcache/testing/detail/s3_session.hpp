@@ -164,8 +164,11 @@ template <class Stream>
 class s3_session final : public session_base {
 public:
     s3_session(s3_state& state, std::set<session_base*>& peers, Stream stream)
-        : session_base(peers), state_(state), stream_(std::move(stream)), timer_(stream_.get_executor()),
-          connection_(state.connections.fetch_add(1, std::memory_order_relaxed) + 1)
+        : session_base(peers)
+        , state_(state)
+        , stream_(std::move(stream))
+        , timer_(stream_.get_executor())
+        , connection_(state.connections.fetch_add(1, std::memory_order_relaxed) + 1)
     {}
 
     [[nodiscard]] asio::awaitable<void> run();
@@ -211,9 +214,10 @@ private:
     asio::awaitable<body_end> receive(parser_type& parser, exchange_state& x, body_sink& sink);
     asio::awaitable<body_end> receive_sized(exchange_state& x, body_sink& sink, std::uint64_t size);
     asio::awaitable<body_end> receive_chunked(parser_type& parser, exchange_state& x, body_sink& sink);
-    [[nodiscard]] std::size_t next_piece(const exchange_state& x, const shaped_link::flow& flow, std::size_t room,
-                                         std::uint64_t left) const noexcept;
-    asio::awaitable<status> arrived(exchange_state& x, shaped_link::flow& flow, body_sink& sink, std::size_t n);
+    [[nodiscard]] std::size_t next_piece(const exchange_state& x, const shaped_link::flow& flow,
+                                         std::size_t room, std::uint64_t left) const noexcept;
+    asio::awaitable<status> arrived(exchange_state& x, shaped_link::flow& flow, body_sink& sink,
+                                    std::size_t n);
 
     asio::awaitable<bool> send(const std::string& head, body_source& source, const s3_answer& answer,
                                std::uint64_t size);

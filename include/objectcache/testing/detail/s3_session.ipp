@@ -62,7 +62,8 @@ asio::awaitable<void> s3_session<Stream>::close_gently()
     null_sink rest;
     for (;;) {
         const byte_span room = rest.window();
-        const auto [ec, n] = co_await socket().async_read_some(asio::buffer(room.data(), room.size()), completion);
+        const auto [ec, n] =
+            co_await socket().async_read_some(asio::buffer(room.data(), room.size()), completion);
         if (ec)
             break;
     }
@@ -198,7 +199,8 @@ template <class Stream>
 auto s3_session<Stream>::receive_object(parser_type& parser, exchange_state& x, const std::string& payload)
     -> asio::awaitable<next>
 {
-    const put_plan plan = plan_put(state_.store, x.call, payload, x.content_length, state_.options.max_object_bytes);
+    const put_plan plan =
+        plan_put(state_.store, x.call, payload, x.content_length, state_.options.max_object_bytes);
     if (plan.refused)
         co_return co_await refuse(parser, x, *plan.refused);
     auto begun = state_.store.begin_upload(plan.size, declares_hash(payload));
@@ -258,7 +260,8 @@ auto s3_session<Stream>::receive_other(parser_type& parser, exchange_state& x, c
 }
 
 template <class Stream>
-auto s3_session<Stream>::refuse(parser_type& parser, exchange_state& x, const s3_error& error) -> asio::awaitable<next>
+auto s3_session<Stream>::refuse(parser_type& parser, exchange_state& x, const s3_error& error)
+    -> asio::awaitable<next>
 {
     // A client that waits for 100 Continue may or may not send its body now: only closing is unambiguous.
     const bool waits = !x.body_begun && !x.call.header("expect").empty();
@@ -293,12 +296,14 @@ auto s3_session<Stream>::bad_head(boost::system::error_code why) -> asio::awaita
 // ---- bodies of requests
 
 template <class Stream>
-auto s3_session<Stream>::receive(parser_type& parser, exchange_state& x, body_sink& sink) -> asio::awaitable<body_end>
+auto s3_session<Stream>::receive(parser_type& parser, exchange_state& x, body_sink& sink)
+    -> asio::awaitable<body_end>
 {
-    const bool has_body = x.content_length.value_or(1) != 0;
-    if (has_body && !std::exchange(x.body_begun, true) && x.call.header("expect") == "100-continue") {
+    // Also before an empty body, as S3 does: botocore 1.43 misreads the next answer of the connection if it is left out.
+    if (!std::exchange(x.body_begun, true) && x.call.header("expect") == "100-continue") {
         static constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
-        const std::array<asio::const_buffer, 2> parts{asio::buffer(go_on.data(), go_on.size()), asio::const_buffer()};
+        const std::array<asio::const_buffer, 2> parts{asio::buffer(go_on.data(), go_on.size()),
+                                                      asio::const_buffer()};
         if (!co_await write(parts))
             co_return body_end();
     }
@@ -312,16 +317,17 @@ auto s3_session<Stream>::receive(parser_type& parser, exchange_state& x, body_si
 }
 
 template <class Stream>
-std::size_t s3_session<Stream>::next_piece(const exchange_state& x, const shaped_link::flow& flow, std::size_t room,
-                                           std::uint64_t left) const noexcept
+std::size_t s3_session<Stream>::next_piece(const exchange_state& x, const shaped_link::flow& flow,
+                                           std::size_t room, std::uint64_t left) const noexcept
 {
-    const std::uint64_t until_fault = expects(x, s3_fault::point::request_body) ? x.fault.after - x.entry.bytes_in : left;
+    const std::uint64_t until_fault =
+        expects(x, s3_fault::point::request_body) ? x.fault.after - x.entry.bytes_in : left;
     return flow.piece(static_cast<std::size_t>(std::min({std::uint64_t(room), left, until_fault})));
 }
 
 template <class Stream>
-asio::awaitable<status> s3_session<Stream>::arrived(exchange_state& x, shaped_link::flow& flow, body_sink& sink,
-                                                    std::size_t n)
+asio::awaitable<status> s3_session<Stream>::arrived(exchange_state& x, shaped_link::flow& flow,
+                                                    body_sink& sink, std::size_t n)
 {
     x.entry.bytes_in += n;
     state_.bytes_in.fetch_add(n, std::memory_order_relaxed);
@@ -355,7 +361,8 @@ auto s3_session<Stream>::receive_sized(exchange_state& x, body_sink& sink, std::
             std::memcpy(window.data(), buffer_.data().data(), n);
             buffer_.consume(n);
         } else {
-            const auto [ec, got] = co_await stream_.async_read_some(asio::buffer(window.data(), n), completion);
+            const auto [ec, got] =
+                co_await stream_.async_read_some(asio::buffer(window.data(), n), completion);
             if (ec)
                 co_return end;
             n = got;
@@ -401,7 +408,8 @@ auto s3_session<Stream>::receive_chunked(parser_type& parser, exchange_state& x,
 template <class Stream>
 auto s3_session<Stream>::reply(exchange_state& x, s3_answer& answer) -> asio::awaitable<next>
 {
-    const duration latency = std::chrono::nanoseconds(state_.latency_ns.load(std::memory_order_relaxed)) + x.fault.delay;
+    const duration latency =
+        std::chrono::nanoseconds(state_.latency_ns.load(std::memory_order_relaxed)) + x.fault.delay;
     if (latency > duration::zero())
         co_await sleep_until(std::chrono::steady_clock::now() + latency);
     if (co_await strikes(x, s3_fault::point::response_head))
@@ -422,26 +430,28 @@ auto s3_session<Stream>::reply(exchange_state& x, s3_answer& answer) -> asio::aw
     // Before the first byte leaves, so that whoever has the answer finds its request in the log.
     log(x);
 
-    const std::uint64_t said = size + static_cast<std::uint64_t>(x.fault.length_error); // wraps as meant when negative
+    const std::uint64_t said =
+        size + static_cast<std::uint64_t>(x.fault.length_error); // wraps as meant when negative
     const std::string head = serialize_head(answer, said, x.keep_alive, x.request_id, state_.now());
     if (!co_await send(head, source, answer, to_send))
         co_return next::close;
     if (co_await strikes(x, s3_fault::point::response_body))
         co_return next::close;
     truncate_ = x.fault.length_error != 0;
-    co_return x.keep_alive && x.fault.length_error == 0 ? next::go_on : next::close;
+    co_return x.keep_alive&& x.fault.length_error == 0 ? next::go_on : next::close;
 }
 
 template <class Stream>
-asio::awaitable<bool> s3_session<Stream>::send(const std::string& head, body_source& source, const s3_answer& answer,
-                                               std::uint64_t size)
+asio::awaitable<bool> s3_session<Stream>::send(const std::string& head, body_source& source,
+                                               const s3_answer& answer, std::uint64_t size)
 {
     std::array<asio::const_buffer, 2> parts{asio::buffer(head), asio::const_buffer()};
     if (size == 0)
         co_return co_await write(parts);
     shaped_link::flow flow(state_.down);
     for (std::uint64_t at = 0; at != size;) {
-        const std::size_t most = static_cast<std::size_t>(std::min<std::uint64_t>(size - at, source.longest_piece()));
+        const std::size_t most =
+            static_cast<std::size_t>(std::min<std::uint64_t>(size - at, source.longest_piece()));
         const std::size_t n = flow.piece(most);
         const auto piece = source.piece(answer, at, n);
         if (!piece)

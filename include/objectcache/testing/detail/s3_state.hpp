@@ -36,7 +36,8 @@ public:
 
     [[nodiscard]] system_time now() const
     {
-        return std::chrono::system_clock::now() + std::chrono::seconds(clock_offset_s.load(std::memory_order_relaxed));
+        return std::chrono::system_clock::now() +
+               std::chrono::seconds(clock_offset_s.load(std::memory_order_relaxed));
     }
 
     /** Numbers the request and asks the responder. */

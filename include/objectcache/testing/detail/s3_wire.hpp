@@ -104,8 +104,9 @@ struct s3_target {
 {
     const auto alphanumeric = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
     return name.size() >= 3 && name.size() <= 63 && alphanumeric(name.front()) && alphanumeric(name.back()) &&
-           name.find("..") == std::string_view::npos &&
-           std::all_of(name.begin(), name.end(), [&](char c) { return alphanumeric(c) || c == '-' || c == '.'; });
+           name.find("..") == std::string_view::npos && std::all_of(name.begin(), name.end(), [&](char c) {
+               return alphanumeric(c) || c == '-' || c == '.';
+           });
 }
 
 /** What a Range header asks of an object. */
@@ -134,7 +135,8 @@ struct range_answer {
     const std::string_view to = header.substr(dash + 1);
     const auto first = parse_decimal(from);
     const auto last = parse_decimal(to);
-    if ((!from.empty() && !first) || (!to.empty() && !last) || (!first && !last) || (first && last && *last < *first))
+    if ((!from.empty() && !first) || (!to.empty() && !last) || (!first && !last) ||
+        (first && last && *last < *first))
         return ignored;
 
     if (!first) {
@@ -152,11 +154,21 @@ inline void append_xml(std::string& out, std::string_view text)
 {
     for (const char c : text) {
         switch (c) {
-        case '&': out += "&amp;"; break;
-        case '<': out += "&lt;"; break;
-        case '>': out += "&gt;"; break;
-        case '"': out += "&quot;"; break;
-        case '\'': out += "&apos;"; break;
+        case '&':
+            out += "&amp;";
+            break;
+        case '<':
+            out += "&lt;";
+            break;
+        case '>':
+            out += "&gt;";
+            break;
+        case '"':
+            out += "&quot;";
+            break;
+        case '\'':
+            out += "&apos;";
+            break;
         default:
             if (static_cast<unsigned char>(c) < 0x20)
                 out.append("&#").append(std::to_string(static_cast<unsigned>(c))).append(";");
@@ -313,7 +325,8 @@ private:
             break;
         case state::data:
         case state::trailer:
-        case state::broken: break;
+        case state::broken:
+            break;
         }
     }
 

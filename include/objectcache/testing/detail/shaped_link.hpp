@@ -17,7 +17,10 @@ public:
     /** One body on its way over the link. */
     class flow {
     public:
-        explicit flow(shaped_link& link) noexcept : link_(link) { link_.flows_.fetch_add(1, std::memory_order_relaxed); }
+        explicit flow(shaped_link& link) noexcept : link_(link)
+        {
+            link_.flows_.fetch_add(1, std::memory_order_relaxed);
+        }
         flow(const flow&) = delete;
         flow& operator=(const flow&) = delete;
         ~flow() { link_.flows_.fetch_sub(1, std::memory_order_relaxed); }
@@ -30,7 +33,8 @@ public:
             if (rate == 0)
                 return left;
             const std::uint64_t two_milliseconds = rate / 500;
-            return std::min(left, static_cast<std::size_t>(std::clamp<std::uint64_t>(two_milliseconds, 1 << 10, 256 << 10)));
+            return std::min(left, static_cast<std::size_t>(
+                                      std::clamp<std::uint64_t>(two_milliseconds, 1 << 10, 256 << 10)));
         }
 
         /** When the next `bytes` will have passed. */

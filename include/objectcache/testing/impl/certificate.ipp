@@ -72,8 +72,8 @@ inline result<certificate> self_signed_certificate(const std::string& host, std:
     good = good && X509_set_pubkey(made.get(), key.get()) == 1;
     X509_NAME* const name = X509_get_subject_name(made.get());
     good = good && X509_NAME_add_entry_by_txt(name, "O", MBSTRING_ASC,
-                                              reinterpret_cast<const unsigned char*>("objectcache test"), -1, -1,
-                                              0) == 1;
+                                              reinterpret_cast<const unsigned char*>("objectcache test"), -1,
+                                              -1, 0) == 1;
     good = good && X509_set_issuer_name(made.get(), name) == 1;
     if (!good)
         return {errc::exhausted, "certificate: out of memory"};

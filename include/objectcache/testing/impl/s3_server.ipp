@@ -125,7 +125,8 @@ private:
                 pause.expires_after(std::chrono::milliseconds(10));
                 co_await pause.async_wait(completion);
             } else if (tls_) {
-                start_coroutine(to.context, serve<tls_stream>(state, to.sessions, tls_stream(std::move(socket), *tls_)));
+                start_coroutine(to.context,
+                                serve<tls_stream>(state, to.sessions, tls_stream(std::move(socket), *tls_)));
             } else {
                 start_coroutine(to.context, serve<tcp::socket>(state, to.sessions, std::move(socket)));
             }

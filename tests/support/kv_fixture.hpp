@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/kv/pages.hpp>
+#include <objectcache/kv/scope.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <numeric>
+#include <vector>
+
+namespace kv_fixture {
+
+namespace oc = objectcache;
+
+/** A small model's shape: 4 layers, 2 heads of 8, bf16, chunks of 16 tokens: slices of 1 KiB. */
+inline oc::kv_geometry geometry(std::uint32_t layers = 4)
+{
+    oc::kv_geometry g;
+    g.layers = layers;
+    g.kv_heads = 2;
+    g.head_size = 8;
+    g.dtype = oc::kv_dtype::bf16;
+    g.form = oc::kv_form::separate;
+    g.tokens_per_chunk = 16;
+    return g;
+}
+
+inline oc::scope scope(const oc::kv_geometry& g = geometry())
+{
+    oc::scope s;
+    s.model = "tiny";
+    s.weights_revision = "1";
+    s.geometry = g;
+    return s;
+}
+
+inline std::vector<oc::token_id> tokens(std::size_t n, oc::token_id first = 100)
+{
+    std::vector<oc::token_id> out(n);
+    std::iota(out.begin(), out.end(), first);
+    return out;
+}
+
+/** KV memory of one sequence, K and V apart, every layer contiguous. */
+struct memory {
+    memory(const oc::kv_geometry& g, std::size_t capacity, std::size_t slots = 0)
+        : shape(g), rows(capacity), layer_slots(slots == 0 ? g.layers : slots),
+          bytes(layer_slots * 2 * capacity * g.row_bytes())
+    {
+    }
+
+    [[nodiscard]] std::size_t layer_bytes() const { return rows * shape.row_bytes(); }
+    [[nodiscard]] std::byte* k(std::size_t slot) { return bytes.data() + slot * 2 * layer_bytes(); }
+    [[nodiscard]] std::byte* v(std::size_t slot) { return k(slot) + layer_bytes(); }
+
+    [[nodiscard]] oc::kv_pages pages()
+    {
+        std::vector<oc::kv_layer_memory> layers;
+        for (std::size_t slot = 0; slot < layer_slots; ++slot) {
+            oc::kv_layer_memory m;
+            m.k = k(slot);
+            m.v = v(slot);
+            layers.push_back(m);
+        }
+        auto out = oc::kv_pages::contiguous(shape, std::move(layers), rows);
+        if (layer_slots != shape.layers)
+            out.layer_slots(layer_slots);
+        return out;
+    }
+
+    void fill()
+    {
+        std::uint32_t x = 12345;
+        for (std::byte& b : bytes) {
+            x = x * 1664525 + 1013904223;
+            b = static_cast<std::byte>(x >> 24);
+        }
+    }
+    void clear() { std::fill(bytes.begin(), bytes.end(), std::byte{0xee}); }
+
+    /** The first `n` rows of one layer, K then V. */
+    [[nodiscard]] std::vector<std::byte> rows_of(std::size_t slot, std::size_t n)
+    {
+        std::vector<std::byte> out(k(slot), k(slot) + n * shape.row_bytes());
+        out.insert(out.end(), v(slot), v(slot) + n * shape.row_bytes());
+        return out;
+    }
+
+    oc::kv_geometry shape;
+    std::size_t rows;
+    std::size_t layer_slots;
+    std::vector<std::byte> bytes;
+};
+
+} // namespace kv_fixture
