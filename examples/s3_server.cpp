@@ -36,14 +36,16 @@ std::string file_text(const std::string& path)
 void print_request(const oc::testing::s3_log_entry& entry)
 {
     const oc::testing::s3_request& r = entry.request;
-    std::string line = std::to_string(r.number) + " conn=" + std::to_string(r.connection) + " " + r.method + " /" +
-                       r.bucket + (r.key.empty() ? "" : "/" + r.key) + (r.query.empty() ? "" : "?" + r.query);
+    std::string line = std::to_string(r.number) + " conn=" + std::to_string(r.connection) + " " + r.method +
+                       " /" + r.bucket + (r.key.empty() ? "" : "/" + r.key) +
+                       (r.query.empty() ? "" : "?" + r.query);
     if (!r.range.empty())
         line += " " + r.range;
     line += " -> " + std::to_string(entry.status) + " " + entry.error_code;
     line += " in=" + std::to_string(entry.bytes_in) + " out=" + std::to_string(entry.bytes_out);
     const auto us = std::chrono::duration_cast<std::chrono::microseconds>(entry.took).count();
-    std::fprintf(stderr, "%s %lld us\n", line.c_str(), static_cast<long long>(us)); // one call: lines stay whole
+    std::fprintf(stderr, "%s %lld us\n", line.c_str(),
+                 static_cast<long long>(us)); // one call: lines stay whole
 }
 
 } // namespace
@@ -63,15 +65,20 @@ int main(int argc, char** argv)
     app.add_option("--dir", options.directory, "keep objects here as files (default: in memory)");
     app.add_option("--bucket", options.buckets, "create it at the start; may be repeated");
     app.add_option("--latency-ms", latency_ms, "time to first byte")->check(CLI::NonNegativeNumber);
-    app.add_option("--mbit", mbit, "link rate in Mbit/s, each direction; 0: unlimited")->check(CLI::NonNegativeNumber);
-    app.add_option("--access-key", options.credentials.access_key_id, "key id to accept")->capture_default_str();
-    app.add_option("--secret-key", options.credentials.secret_access_key, "its secret")->capture_default_str();
+    app.add_option("--mbit", mbit, "link rate in Mbit/s, each direction; 0: unlimited")
+        ->check(CLI::NonNegativeNumber);
+    app.add_option("--access-key", options.credentials.access_key_id, "key id to accept")
+        ->capture_default_str();
+    app.add_option("--secret-key", options.credentials.secret_access_key, "its secret")
+        ->capture_default_str();
     app.add_flag("--anonymous", options.allow_anonymous, "also carry out unsigned requests");
     app.add_option("--threads", options.threads)->check(CLI::Range(1, 256))->capture_default_str();
     app.add_flag("--tls", tls, "serve HTTPS with a certificate made for this run, printed at the start");
     auto* const certificate_option =
-        app.add_option("--certificate", certificate_file, "serve HTTPS with this PEM file")->check(CLI::ExistingFile);
-    auto* const key_option = app.add_option("--key", key_file, "its private key, PEM")->check(CLI::ExistingFile);
+        app.add_option("--certificate", certificate_file, "serve HTTPS with this PEM file")
+            ->check(CLI::ExistingFile);
+    auto* const key_option =
+        app.add_option("--key", key_file, "its private key, PEM")->check(CLI::ExistingFile);
     certificate_option->needs(key_option);
     key_option->needs(certificate_option);
     app.add_flag("--verbose", verbose, "a line for each request, on stderr");
@@ -115,6 +122,7 @@ int main(int argc, char** argv)
 
     context.run(); // until a signal
     const auto stats = server->stats();
-    std::cout << stats.requests << " requests, " << stats.bytes_in << " bytes in, " << stats.bytes_out << " bytes out\n";
+    std::cout << stats.requests << " requests, " << stats.bytes_in << " bytes in, " << stats.bytes_out
+              << " bytes out\n";
     return 0;
 }
