@@ -29,13 +29,12 @@ struct scope {
     std::string model;            ///< required, for instance "meta-llama/Llama-3.1-8B"
     std::string weights_revision; ///< required: a commit or digest of the very weights, never "latest"
     kv_geometry geometry;
-    kv_shard shard;
+    kv_shard shard{};
     /** Whatever else changes KV: rotary scaling, scales of a quantized KV, the attention's numerics. A digest, or
         text. */
-    std::optional<std::string> config;
-    std::optional<std::string> adapter; ///< a LoRA adapter and its revision
-    std::optional<std::string>
-        tenant_salt; ///< keeps tenants from sharing, and from probing for, each other's prefixes
+    std::optional<std::string> config{};
+    std::optional<std::string> adapter{}; ///< a LoRA adapter and its revision
+    std::optional<std::string> tenant_salt{}; ///< keeps tenants from sharing, and probing for, each other's prefixes
 
     friend bool operator==(const scope&, const scope&) = default;
 };

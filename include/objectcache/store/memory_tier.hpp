@@ -35,7 +35,7 @@ public:
                                                 if_exists mode, deadline until);
     [[nodiscard]] asio::awaitable<result<object_stat>> stat(std::string key, deadline until);
     [[nodiscard]] asio::awaitable<status> remove(std::string key, deadline until);
-    [[nodiscard]] asio::awaitable<result<key_page>> list(std::string prefix, std::string after, std::size_t most,
+    [[nodiscard]] asio::awaitable<result<key_page>> list(std::string prefix, std::string continuation, std::size_t most,
                                                          deadline until);
 
     /** The stored bytes, for tests that damage them. Null when there is no such object. */

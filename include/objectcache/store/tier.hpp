@@ -32,7 +32,7 @@ enum class if_exists {
 /** One page of a listing, in byte order of the keys. */
 struct key_page {
     std::vector<std::string> keys;
-    std::string next; ///< pass as `after` for the next page; empty when this was the last
+    std::string next; ///< pass as `continuation` for the next page; empty when this was the last
 };
 
 /** Where objects are kept: DRAM, NVMe, S3, or a stack of them. Objects are immutable and appear whole or not at all.
@@ -43,7 +43,8 @@ struct key_page {
     - `write(key, parts, mode, until)` publishes the concatenated parts atomically; safe to repeat and to race.
     - `stat(key, until)`: `condition::absent` when there is none.
     - `remove(key, until)`: success when there is none.
-    - `list(prefix, after, most, until)`: up to `most` keys beginning with `prefix`, greater than `after`.
+    - `list(prefix, continuation, most, until)`: up to `most` keys beginning with `prefix`; `continuation` is empty for the
+      first page, then `key_page::next`, whose form is the tier's own.
 
     All complete on the awaiting coroutine's executor, honour cancellation of every kind, and complete only when they no
     longer touch what was lent to them.

@@ -98,13 +98,13 @@ public:
             co_return status(ec, key);
         co_return co_await under_.remove(std::move(key), until);
     }
-    [[nodiscard]] asio::awaitable<result<key_page>> list(std::string prefix, std::string after, std::size_t most,
+    [[nodiscard]] asio::awaitable<result<key_page>> list(std::string prefix, std::string continuation, std::size_t most,
                                                          deadline until)
     {
         calls_.push_back({call::list, prefix, {}});
         if (error_code ec = step())
             co_return result<key_page>(status(ec, prefix));
-        co_return co_await under_.list(std::move(prefix), std::move(after), most, until);
+        co_return co_await under_.list(std::move(prefix), std::move(continuation), most, until);
     }
 
 private:

@@ -89,16 +89,16 @@ inline asio::awaitable<status> memory_tier::remove(std::string key, deadline)
     co_return status();
 }
 
-inline asio::awaitable<result<key_page>> memory_tier::list(std::string prefix, std::string after, std::size_t most,
+inline asio::awaitable<result<key_page>> memory_tier::list(std::string prefix, std::string continuation, std::size_t most,
                                                            deadline)
 {
     if (co_await detail::yield_and_check(executor_))
         co_return result<key_page>(errc::cancelled);
     key_page page;
-    auto it = after < prefix ? index_.lower_bound(prefix) : index_.upper_bound(after);
+    auto it = continuation.empty() ? index_.lower_bound(prefix) : index_.upper_bound(continuation);
     for (; it != index_.end() && it->first.starts_with(prefix); ++it) {
         if (page.keys.size() == most) {
-            page.next = page.keys.empty() ? after : page.keys.back();
+            page.next = page.keys.empty() ? continuation : page.keys.back();
             break;
         }
         page.keys.push_back(it->first);
