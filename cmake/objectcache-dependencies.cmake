@@ -4,6 +4,7 @@
 # Leaves in `missing` nothing, or one line that says what was not found and how to get it. A function and not a macro:
 # the imported targets stay, the many variables of find modules do not leak into the caller.
 function(objectcache_find_dependencies component missing)
+  cmake_policy(PUSH)
   list(PREPEND CMAKE_MODULE_PATH ${CMAKE_CURRENT_FUNCTION_LIST_DIR})
   set(lacking "")
   if(component STREQUAL core)
@@ -12,8 +13,11 @@ function(objectcache_find_dependencies component missing)
       set(lacking "a threads library")
     endif()
     find_package(Boost 1.81 CONFIG QUIET)
-    if(NOT Boost_FOUND)
-      find_package(Boost 1.81 MODULE QUIET) # headers unpacked without Boost's own CMake files
+    if(NOT Boost_FOUND) # headers that were unpacked without Boost's own CMake files
+      if(POLICY CMP0167)
+        cmake_policy(SET CMP0167 OLD) # keep FindBoost
+      endif()
+      find_package(Boost 1.81 MODULE QUIET)
     endif()
     if(NOT Boost_FOUND)
       set(lacking "the headers of Boost >= 1.81 (Debian: apt-get install libboost1.81-dev)")
@@ -39,4 +43,5 @@ function(objectcache_find_dependencies component missing)
     endif()
   endif()
   set(${missing} "${lacking}" PARENT_SCOPE)
+  cmake_policy(POP)
 endfunction()
