@@ -16,6 +16,8 @@ namespace objectcache {
 template <class T>
 class [[nodiscard]] result {
 public:
+    /** A failure (`errc::cancelled`), for Asio's `co_spawn`, which makes one to go with an exception. */
+    result() : result(errc::cancelled) {}
     result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
     result(status why) : state_(std::in_place_index<1>, std::move(why)) { assert(!error().ok()); }
     result(errc why, std::string detail = {}) : result(status(why, std::move(detail))) {}

@@ -79,7 +79,7 @@ struct content_range {
         what = errc::access_denied;
     else if (code == 429 || code == 503 || is_one_of("SlowDown"))
         what = errc::throttled;
-    else if (code == 412 && conditional)
+    else if ((code == 412 && conditional) || is_one_of("BucketAlreadyOwnedByYou", "BucketAlreadyExists"))
         what = errc::already_exists;
     else if (code == 416)
         what = errc::length_mismatch;

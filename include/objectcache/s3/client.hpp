@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/core/bytes.hpp>
+#include <objectcache/core/deadline.hpp>
+#include <objectcache/core/result.hpp>
+#include <objectcache/s3/connection_pool.hpp>
+#include <objectcache/s3/credentials.hpp>
+#include <objectcache/s3/endpoint.hpp>
+#include <objectcache/s3/xml.hpp>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace objectcache::s3 {
+
+/** Is the body of a PUT covered by the signature? Costs a SHA-256 pass over it before the first byte is sent. */
+enum class payload_signing {
+    automatic, ///< over plain HTTP, where nothing else protects the body
+    always,
+    never
+};
+
+struct client_options {
+    connection_options connections;
+    duration request_timeout = std::chrono::seconds(30); ///< of operations without a deadline of their own
+    payload_signing signing = payload_signing::automatic;
+};
+
+/** Asked for credentials before the first request, and again when those it gave are about to expire. */
+using credentials_provider = std::function<asio::awaitable<result<credentials>>()>;
+
+/** Of every operation. */
+struct op_options {
+    deadline until; ///< default: `client_options::request_timeout` from the start of the operation
+};
+
+struct put_options {
+    deadline until;
+    bool if_none_match = false; ///< do nothing but say `errc::already_exists` if the object exists
+};
+
+struct list_options {
+    deadline until;
+    std::string continuation;      ///< `list_page::continuation` of the page before
+    std::uint32_t max_keys = 1000; ///< at most; stores give no more than 1000
+};
+
+struct object_info {
+    std::uint64_t size = 0;    ///< bytes of the whole object
+    std::string etag;          ///< with its quotes
+    std::string last_modified; ///< as HTTP writes it
+};
+
+/** An S3 client: signed requests over kept-alive connections.
+
+    What all operations have in common:
+
+    @par Completion    With success, or with the reason of the failure in one line that names the request. A connection
+                       that the server closed while it was idle is replaced once, unnoticed; nothing else is tried again.
+    @par Resumes       On the awaiting coroutine's executor.
+    @par Cancellation  Terminal, partial and total, at any point. The connection is closed, and the operation completes
+                       only once the socket is quiet: borrowed memory is never touched after completion. A cancelled PUT
+                       or DELETE may have happened or not.
+    @par Lifetime      Spans are borrowed until completion; names and options are copied. Operations may outlive the
+                       client, but not its execution context.
+    @par Errors
+    @li `condition::absent`       no such bucket or object.
+    @li `condition::denied`       no credentials, or refused by the store.
+    @li `condition::timeout`      the deadline passed.
+    @li `condition::unavailable`  no connection, a broken one, throttling (`errc::throttled`), or an error of the store.
+    @li `condition::corrupt`      the answer is not HTTP, not of the length asked for, or not XML.
+    @li `condition::invalid`      the arguments contradict each other or cannot be sent.
+    @li `condition::cancelled`.
+    @par Threads       Not safe: client and operations on one thread, or one strand, at a time: that of its executor.
+    @par Cost          A receive goes straight into the destination, beside the bytes that arrive together with the
+                       response head (at most 16 KiB). */
+class client {
+public:
+    client(asio::any_io_executor executor, endpoint where, credentials who, client_options options = {});
+    client(asio::any_io_executor executor, endpoint where, credentials_provider who,
+           client_options options = {});
+
+    /** Read exactly `range` of an object into `destination`, which has the range's size.
+
+        @par Errors  Beside the common ones `errc::length_mismatch` for an object that ends before the range does. */
+    [[nodiscard]] asio::awaitable<result<object_info>> get(std::string bucket, std::string key,
+                                                           byte_range range, byte_span destination,
+                                                           op_options options = {});
+
+    /** Read a whole object of at most `destination.size()` bytes; `object_info::size` says how many.
+
+        @par Errors  Beside the common ones `errc::length_mismatch` for a larger object. */
+    [[nodiscard]] asio::awaitable<result<object_info>> get(std::string bucket, std::string key,
+                                                           byte_span destination, op_options options = {});
+
+    /** Write an object: the concatenation of `parts`. It appears whole or not at all. */
+    [[nodiscard]] asio::awaitable<status> put(std::string bucket, std::string key,
+                                              std::span<const const_byte_span> parts,
+                                              put_options options = {});
+
+    [[nodiscard]] asio::awaitable<result<object_info>> head(std::string bucket, std::string key,
+                                                            op_options options = {});
+
+    /** One page of the objects whose keys begin with `prefix`, in the order of their bytes. */
+    [[nodiscard]] asio::awaitable<result<list_page>> list(std::string bucket, std::string prefix,
+                                                          list_options options = {});
+
+    /** Delete an object. That it was not there is no error. */
+    [[nodiscard]] asio::awaitable<status> remove(std::string bucket, std::string key,
+                                                 op_options options = {});
+
+    /** @par Errors  `errc::already_exists`, from stores that mind. */
+    [[nodiscard]] asio::awaitable<status> create_bucket(std::string bucket, op_options options = {});
+
+    [[nodiscard]] const endpoint& where() const noexcept;
+    [[nodiscard]] connection_pool& connections() noexcept;
+
+private:
+    struct state;
+    struct operation;
+
+    static asio::awaitable<status> perform(std::shared_ptr<state> self, operation& op);
+    static asio::awaitable<status> run(std::shared_ptr<state> self, operation& op);
+    static asio::awaitable<result<object_info>> read(std::shared_ptr<state> self, std::string bucket,
+                                                     std::string key, std::optional<byte_range> range,
+                                                     byte_span destination, op_options options);
+    static asio::awaitable<result<object_info>> head(std::shared_ptr<state> self, std::string bucket,
+                                                     std::string key, op_options options);
+    static asio::awaitable<status> write(std::shared_ptr<state> self, std::string bucket, std::string key,
+                                         std::span<const const_byte_span> parts, put_options options);
+    static asio::awaitable<result<list_page>> list(std::shared_ptr<state> self, std::string bucket,
+                                                   std::string prefix, list_options options);
+    static asio::awaitable<status> simple(std::shared_ptr<state> self, const char* method, std::string bucket,
+                                          std::string key, std::string body, op_options options);
+
+    std::shared_ptr<state> state_;
+};
+
+} // namespace objectcache::s3
+
+#include <objectcache/s3/impl/client.ipp>

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/core/deadline.hpp>
+#include <objectcache/core/result.hpp>
+#include <objectcache/io/byte_budget.hpp>
+#include <objectcache/s3/detail/connection.hpp>
+#include <objectcache/s3/endpoint.hpp>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+
+namespace objectcache::s3 {
+
+/** How connections are made and kept. */
+struct connection_options {
+    std::size_t max_connections = 64;                   ///< open at once; more callers wait in line
+    duration connect_timeout = std::chrono::seconds(5); ///< name, TCP and TLS together
+    duration max_idle = std::chrono::seconds(20);       ///< older idle connections are not used again
+    std::string ca_file;                                ///< PEM; empty: what OpenSSL trusts by default
+};
+
+/** Connections to one endpoint, kept alive between exchanges. The most recently used one is used next, so that those
+    beyond the need grow old and are closed.
+
+    @par Lifetime  The execution context must outlive the pool and its leases; leases may outlive the pool.
+    @par Threads   Not safe: one thread, or one strand, at a time. */
+class connection_pool {
+    struct state;
+
+public:
+    /** A connection on loan. Move only. Unless `keep()` was called, the connection is closed at the end. */
+    class lease {
+    public:
+        lease() = default;
+        lease(lease&& other) noexcept = default;
+        lease& operator=(lease&& other) noexcept;
+        ~lease() { give_back(); }
+
+        /** Carry out a transfer that borrows `scratch()`.
+
+            @par Completion    Once the transfer is done; the socket then is quiet.
+            @par Resumes       On the pool's executor.
+            @par Cancellation  Terminal; the transfer ends with `condition::cancelled`. */
+        [[nodiscard]] asio::awaitable<void> run(transfer& t) { return connection_->run(t); }
+        [[nodiscard]] byte_span scratch() const noexcept { return connection_->scratch(); }
+        /** Has the connection carried an exchange before? Then the server may have closed it meanwhile. */
+        [[nodiscard]] bool reused() const noexcept { return connection_->used; }
+        /** The connection may be used again, see `transfer::reusable`. */
+        void keep() noexcept { keep_ = true; }
+
+    private:
+        friend connection_pool;
+        void give_back() noexcept;
+
+        std::shared_ptr<state> from_;
+        byte_budget::ticket place_;
+        std::unique_ptr<detail::connection> connection_;
+        bool keep_ = false;
+    };
+
+    connection_pool(asio::any_io_executor executor, endpoint where, connection_options options = {});
+
+    /** A connection to `host`: an idle one, or a new one.
+
+        @param fresh  Trust no idle connection of this host: close them all and make a new one.
+
+        @par Completion    With a lease.
+        @par Resumes       On the awaiting coroutine's executor.
+        @par Cancellation  Terminal, partial and total.
+        @par Errors
+        @li `condition::timeout`      `until` passed, in line or while connecting.
+        @li `condition::unavailable`  no address, no connection within `connect_timeout`, or refused: the system's own
+                                      code; `errc::tls_failed` with OpenSSL's reason for a handshake or a certificate.
+        @li `condition::invalid`      the CA file cannot be read.
+        @li `condition::cancelled`. */
+    [[nodiscard]] asio::awaitable<result<lease>> acquire(std::string host, priority who, deadline until,
+                                                         bool fresh = false);
+
+    [[nodiscard]] std::size_t idle() const noexcept;
+    [[nodiscard]] std::size_t in_use() const noexcept;
+    /** Callers in line. */
+    [[nodiscard]] std::size_t waiting() const noexcept;
+    /** Close what is not in use. */
+    void close_idle() noexcept;
+
+private:
+    static asio::awaitable<result<lease>> acquire(std::shared_ptr<state> from, std::string host, priority who,
+                                                  deadline until, bool fresh);
+
+    std::shared_ptr<state> state_;
+};
+
+} // namespace objectcache::s3
+
+#include <objectcache/s3/impl/connection_pool.ipp>

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <objectcache/s3/connection_pool.hpp>
+
+#include <objectcache/testing/manual_clock.hpp>
+
+#include <unit/s3/scripted_peer.hpp>
+
+#include <doctest/doctest.h>
+
+#include <map>
+
+using namespace objectcache;
+using namespace objectcache::s3;
+
+namespace connection_pool_test {
+
+using namespace std::chrono_literals;
+using peer_test::answer;
+using peer_test::scripted_peer;
+
+constexpr answer::then close_it = answer::then::close;
+
+/** Leases, held by name until they are given back. */
+struct holder {
+    asio::io_context& io;
+    connection_pool& pool;
+    std::map<std::string, connection_pool::lease> held = {};
+    std::vector<std::string> order = {};
+    std::map<std::string, error_code> failed = {};
+
+    void ask(const std::string& name, const std::string& host = "127.0.0.1",
+             priority urgency = priority::load, deadline until = {}, bool fresh = false)
+    {
+        asio::co_spawn(io, acquire(name, host, urgency, until, fresh), asio::detached);
+    }
+    asio::awaitable<void> acquire(std::string name, std::string host, priority urgency, deadline until,
+                                  bool fresh)
+    {
+        auto got = co_await pool.acquire(host, urgency, until, fresh);
+        order.push_back(name);
+        if (got)
+            held.emplace(name, std::move(*got));
+        else
+            failed[name] = got.code();
+    }
+    void keep(const std::string& name)
+    {
+        held.at(name).keep();
+        held.erase(name);
+    }
+    /** Runs until `n` leases have been granted or refused, all in all. */
+    void settle(std::size_t n)
+    {
+        io.restart();
+        const auto limit = std::chrono::steady_clock::now() + 10s;
+        while (order.size() < n && std::chrono::steady_clock::now() < limit)
+            io.run_one_for(1s);
+        REQUIRE(order.size() == n);
+    }
+};
+
+TEST_CASE("pool: bounded, first come first served, loads before stores")
+{
+    asio::io_context io;
+    scripted_peer peer(io, std::vector<std::vector<answer>>(4, std::vector<answer>(1)));
+    connection_pool pool(io.get_executor(), *endpoint::parse(peer.url()), {.max_connections = 2});
+    holder h{io, pool};
+    h.ask("a");
+    h.ask("b");
+    h.settle(2);
+    h.ask("store", "127.0.0.1", priority::store);
+    io.restart();
+    io.poll();
+    h.ask("c");
+    h.ask("d");
+    io.poll();
+    CHECK(pool.waiting() == 3);
+    CHECK(pool.in_use() == 2);
+    CHECK(peer.connections == 2);
+    h.keep("a");
+    h.settle(3);
+    h.held.erase("b"); // closed, so that the next one is new
+    h.settle(4);
+    h.keep("c");
+    h.settle(5);
+    CHECK(h.order == std::vector<std::string>{"a", "b", "c", "d", "store"});
+    CHECK(h.held.at("store").reused());
+    CHECK_FALSE(h.held.at("d").reused());
+    h.held.clear();
+    CHECK(pool.in_use() == 0);
+    CHECK(pool.idle() == 0);
+}
+
+TEST_CASE("pool: the last used connection is used first, old ones are closed")
+{
+    asio::io_context io;
+    auto& clock = asio::make_service<testing::manual_clock>(io);
+    scripted_peer peer(io, std::vector<std::vector<answer>>(9, std::vector<answer>(1)));
+    connection_pool pool(io.get_executor(), *endpoint::parse(peer.url()),
+                         {.max_connections = 3, .max_idle = 20s});
+    holder h{io, pool};
+    h.ask("a");
+    h.settle(1);
+    h.ask("b");
+    h.settle(2);
+    h.keep("a");
+    clock.advance(15s);
+    h.keep("b");
+    CHECK(pool.idle() == 2);
+    h.ask("c"); // b's connection
+    h.settle(3);
+    clock.advance(10s); // a's is 25 s old
+    h.keep("c");
+    h.ask("d");
+    h.settle(4);
+    CHECK(h.held.at("d").reused());
+    CHECK(pool.idle() == 0);
+    CHECK(peer.connections == 2);
+    h.keep("d");
+    h.ask("e", "127.0.0.1", priority::load, {}, true);
+    h.settle(5);
+    CHECK_FALSE(h.held.at("e").reused());
+    CHECK(pool.idle() == 0);
+    h.keep("e");
+    pool.close_idle();
+    CHECK(pool.idle() == 0);
+}
+
+TEST_CASE("pool: connections belong to their host, but share the bound")
+{
+    asio::io_context io;
+    scripted_peer peer(io, std::vector<std::vector<answer>>(9, std::vector<answer>(1)));
+    const endpoint where = *endpoint::parse("http://localhost:" + std::to_string(peer.port()));
+    connection_pool pool(io.get_executor(), where, {.max_connections = 2});
+    holder h{io, pool};
+    h.ask("a", "a.localhost");
+    h.ask("b", "b.localhost");
+    h.settle(2);
+    h.keep("a");
+    h.keep("b");
+    h.ask("c", "c.localhost"); // the oldest makes way
+    h.settle(3);
+    CHECK(pool.idle() == 1);
+    h.ask("b again", "b.localhost");
+    h.settle(4);
+    CHECK(h.held.at("b again").reused());
+    CHECK_FALSE(h.held.at("c").reused());
+}
+
+TEST_CASE("pool: a lease may outlive its pool, and a wait in line has an end")
+{
+    asio::io_context io;
+    scripted_peer peer(io, std::vector<std::vector<answer>>(2, std::vector<answer>(1)));
+    std::optional<connection_pool> pool(std::in_place, io.get_executor(), *endpoint::parse(peer.url()),
+                                        connection_options{.max_connections = 1});
+    holder h{io, *pool};
+    h.ask("a");
+    h.settle(1);
+    h.ask("late", "127.0.0.1", priority::load, deadline(std::chrono::steady_clock::now() + 5ms));
+    h.settle(2);
+    CHECK(h.failed.at("late") == condition::timeout);
+    h.ask("nobody", "256.256.256.256.invalid");
+    pool.reset();
+    h.keep("a");
+}
+
+TEST_CASE("pool: what the peer closed is not offered again")
+{
+    asio::io_context io;
+    scripted_peer peer(io, {{}, {}});
+    connection_pool pool(io.get_executor(), *endpoint::parse(peer.url()), {});
+    holder h{io, pool};
+    h.ask("a");
+    h.settle(1);
+    h.keep("a");
+    CHECK(pool.idle() == 1);
+    pool.close_idle();
+    while (peer.ended == 0)
+        io.run_one_for(1s);
+    CHECK(pool.idle() == 0);
+}
+
+} // namespace connection_pool_test
