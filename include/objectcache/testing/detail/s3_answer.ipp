@@ -278,20 +278,19 @@ inline put_plan plan_put(object_store& store, const s3_call& call, std::string_v
 [[nodiscard]] inline std::optional<std::string> parse_continuation_token(std::string_view token)
 {
     const std::size_t plus = token.find('+');
-    if (!token.starts_with("1/") || plus == std::string_view::npos)
+    if (!token.starts_with("1/") || plus == std::string_view::npos || token.size() > 2048)
         return std::nullopt;
     const auto size = parse_decimal(token.substr(2, plus - 2));
-    token.remove_prefix(plus + 1);
-    if (!size || token.size() > 2048 || *size > token.size())
-        return std::nullopt;
-    std::string out(token.size(), '\0');
+    const std::string_view coded = token.substr(plus + 1);
+    std::string out(coded.size(), '\0');
     const int n =
         EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                        reinterpret_cast<const unsigned char*>(token.data()), static_cast<int>(token.size()));
-    if (n < 0 || *size > static_cast<std::uint64_t>(n))
+                        reinterpret_cast<const unsigned char*>(coded.data()), static_cast<int>(coded.size()));
+    if (!size || n < 0 || *size > static_cast<std::uint64_t>(n))
         return std::nullopt;
     out.resize(static_cast<std::size_t>(*size));
-    return out;
+    // OpenSSL also decodes what it would never encode.
+    return continuation_token(out) == token ? std::optional(std::move(out)) : std::nullopt;
 }
 
 [[nodiscard]] inline s3_answer xml_answer(std::string body)
