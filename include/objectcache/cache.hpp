@@ -101,9 +101,12 @@ public:
         @par Lifetime The memory that `pages` describes must stay allocated until `kv_load::finish` has completed. */
     [[nodiscard]] load_type load(prefix_match matched, kv_pages pages, load_options how = {})
     {
-        status refused;
-        if (!matched.empty()) {
-            refused = pages.validate();
+        status refused = pages.validate();
+        if (matched.empty()) {
+            if (refused.ok()) // the match of a scope that was refused knows no geometry, and the engine asks for layers
+                matched.geometry = pages.geometry();
+            refused = status();
+        } else {
             if (refused.ok() && pages.geometry() != matched.geometry)
                 refused = status(errc::wrong_geometry, "pages are of another geometry than the match");
             if (refused.ok() && pages.capacity_tokens() < matched.tokens())
@@ -124,10 +127,11 @@ public:
 
         Stores yield to loads and give up rather than pile up; nothing waits for them but the caller who wants to.
 
-        @param after an event behind the compute that writes the KV; a default one when that is done.
+        @param after an event behind the compute that writes the KV; a default one when that is done. Waited for as long as
+               a chunk may take (`cache_options::store_timeout`).
         @par Completion With a report; `failed` tells why the first missing chunk was not stored.
         @par Resumes On the token's associated executor; without one on the cache's.
-        @par Cancellation Terminal, partial and total; chunks that are not acknowledged are not published.
+        @par Cancellation Terminal, partial and total; chunks that are not acknowledged are not reported as stored.
         @par Lifetime `where` and `tokens` are copied; the memory behind `pages` must stay allocated and unchanged until
              completion.
         @par Errors In `store_report::failed`: `condition::invalid`, `unavailable`, `denied`, `timeout`, `exhausted`,
@@ -200,7 +204,7 @@ private:
         // A child of the cache, so that close() waits for it; this operation waits for the child.
         latch ended(shared->executor);
         shared->running.spawn(run_store(state, std::move(after), report, ended));
-        const error_code cancelled = co_await ended.async_wait(asio::use_awaitable);
+        const error_code cancelled = co_await ended.wait();
         if (cancelled) {
             state->cancel();
             co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());

@@ -69,7 +69,7 @@ public:
         @par Completion `true` when the time came; `false` when `cancel()`, `expires_at()` or a cancellation ended the
              wait first.
         @par Resumes On the awaiting coroutine's executor.
-        @par Cancellation Terminal, partial and total. */
+        @par Cancellation Terminal, partial and total; at once when the coroutine was cancelled before. */
     [[nodiscard]] asio::awaitable<bool> wait();
 
     /** The underlying timer, for waits that take other completion tokens; compare `now()` with the time afterwards. */

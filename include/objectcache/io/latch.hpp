@@ -5,9 +5,13 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/compose.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 namespace objectcache {
 
@@ -57,6 +61,18 @@ public:
                 self.complete(set_ ? error_code() : make_error_code(errc::cancelled));
             },
             token, closed_);
+    }
+
+    /** The same for a coroutine that may have been cancelled before it came here: Asio would not tell an operation that
+        begins later, and the wait would go on. Does not suspend when the latch is set. */
+    [[nodiscard]] asio::awaitable<error_code> wait()
+    {
+        if (set_)
+            co_return error_code();
+        const auto state = co_await asio::this_coro::cancellation_state;
+        if (state.cancelled() != asio::cancellation_type::none)
+            co_return make_error_code(errc::cancelled);
+        co_return co_await async_wait(asio::use_awaitable);
     }
 
 private:

@@ -9,13 +9,16 @@
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 
 #include <exception>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -39,6 +42,19 @@ template <class T>
         return T(status(why));
 }
 
+/** A caller's wish to cancel, on its way to a coroutine. Asio forgets one that comes before the coroutine has begun, and
+    emits on the caller's thread; this one waits for the coroutine and moves to its executor. */
+struct cancel_relay {
+    asio::cancellation_signal to;
+    bool requested = false;
+
+    void request()
+    {
+        requested = true;
+        to.emit(asio::cancellation_type::terminal);
+    }
+};
+
 } // namespace detail
 
 /** Start a coroutine of this library as an asynchronous operation with signature `void(T)`: coroutines, futures and
@@ -48,24 +64,34 @@ template <class T>
 
     @par Completion With the coroutine's value; with `errc::exhausted` if it ran out of memory.
     @par Resumes On the token's associated executor; without one on `executor`. Never inside the initiating call.
-    @par Cancellation Terminal, partial and total reach the coroutine, which decides what to end; see each operation.
+    @par Cancellation Terminal, partial and total reach the coroutine, which decides what to end; see each operation. May
+         be requested before the coroutine begins.
     @par Threads Any thread may start it. */
 template <class T, class Make, asio::completion_token_for<void(T)> Token>
 auto start_operation(asio::any_io_executor executor, Make make, Token&& token)
 {
     return asio::async_initiate<Token, void(T)>(
         [](auto handler, asio::any_io_executor where, Make factory) {
-            const auto slot = asio::get_associated_cancellation_slot(handler);
+            std::shared_ptr<detail::cancel_relay> relay;
+            if (auto slot = asio::get_associated_cancellation_slot(handler); slot.is_connected()) {
+                relay = std::make_shared<detail::cancel_relay>();
+                slot.assign([relay, where](asio::cancellation_type) {
+                    asio::dispatch(where, [relay] { relay->request(); });
+                });
+            }
+            const auto slot = relay ? relay->to.slot() : asio::cancellation_slot();
             auto work = asio::prefer(asio::get_associated_executor(handler, where),
                                      asio::execution::outstanding_work.tracked);
             // The factory is a parameter of the coroutine, so that its captures live in the frame.
-            auto body = [](Make inner) -> asio::awaitable<T> {
+            auto body = [](Make inner, std::shared_ptr<detail::cancel_relay> wish) -> asio::awaitable<T> {
                 co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
                 co_await asio::this_coro::throw_if_cancelled(false);
+                if (wish && wish->requested)
+                    wish->request();
                 co_return co_await inner();
             };
             asio::co_spawn(
-                where, body(std::move(factory)),
+                where, body(std::move(factory), std::move(relay)),
                 asio::bind_cancellation_slot(
                     slot, [handler = std::move(handler), work](std::exception_ptr failure, T value) mutable {
                         if (failure)

@@ -5,7 +5,6 @@
 #include <objectcache/io/latch.hpp>
 #include <objectcache/io/operation.hpp>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -35,19 +34,18 @@ public:
     task_group& operator=(const task_group&) = delete;
     ~task_group() { cancel(); }
 
-    /** Start a child. It begins later, never inside this call; after `cancel()` it begins cancelled. */
+    /** Start a child. On the group's executor it runs up to its first wait inside this call, elsewhere later; its end is
+        always seen later. After `cancel()` it begins cancelled: what it awaits ends at once. */
     void spawn(asio::awaitable<void> child)
     {
         auto shared = state_;
         const auto node = shared->children.emplace(shared->children.end());
-        asio::co_spawn(shared->executor, run(std::move(child)),
+        asio::co_spawn(shared->executor, run(shared, &*node, std::move(child)),
                        asio::bind_cancellation_slot(node->slot(), [shared, node](std::exception_ptr) {
                            shared->children.erase(node);
                            if (shared->children.empty() && shared->idle)
                                shared->idle->set();
                        }));
-        if (shared->cancelled)
-            node->emit(asio::cancellation_type::terminal);
     }
 
     [[nodiscard]] std::size_t size() const noexcept { return state_->children.size(); }
@@ -55,30 +53,30 @@ public:
     /** Ask every child, and every later one, to end. */
     void cancel()
     {
-        state_->cancelled = true;
-        // A child may end inside emit() and leave the list.
-        for (auto it = state_->children.begin(); it != state_->children.end();)
-            (it++)->emit(asio::cancellation_type::terminal);
+        state_->cancel();
     }
 
-    /** Wait until no child is left. Cancelling the wait cancels the children and still waits for them: joining is what
-        makes it safe to free what they use.
+    /** Wait until no child is left. Several may wait.
 
-        @par Resumes On the awaiting coroutine's executor. */
+        @par Completion When no child is left, cancelled or not: joining is what makes it safe to free what they use.
+        @par Resumes On the awaiting coroutine's executor.
+        @par Cancellation Terminal, partial and total; cancels the children, and goes on waiting for them. */
     [[nodiscard]] asio::awaitable<void> join()
     {
         auto shared = state_;
+        const bool throws = co_await asio::this_coro::throw_if_cancelled();
+        co_await asio::this_coro::throw_if_cancelled(false);
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
+        if (cancellation.cancelled() != asio::cancellation_type::none)
+            shared->cancel();
         while (!shared->children.empty()) {
-            shared->idle = std::make_unique<latch>(shared->executor);
-            const error_code ec = co_await shared->idle->async_wait(asio::use_awaitable);
-            shared->idle.reset();
-            if (ec) {
-                shared->cancelled = true;
-                for (auto it = shared->children.begin(); it != shared->children.end();)
-                    (it++)->emit(asio::cancellation_type::terminal);
-                co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-            }
+            if (!shared->idle || shared->idle->is_set())
+                shared->idle = std::make_shared<latch>(shared->executor);
+            auto idle = shared->idle; // whoever joins after this round makes a latch of its own
+            if (co_await idle->async_wait(asio::use_awaitable))
+                shared->cancel();
         }
+        co_await asio::this_coro::throw_if_cancelled(throws);
     }
 
 private:
@@ -86,13 +84,25 @@ private:
         explicit state(asio::any_io_executor ex) : executor(std::move(ex)) {}
         asio::any_io_executor executor;
         std::list<asio::cancellation_signal> children;
-        std::unique_ptr<latch> idle;
+        std::shared_ptr<latch> idle;
         bool cancelled = false;
+
+        void cancel()
+        {
+            cancelled = true;
+            // A child may end inside emit() and leave the list.
+            for (auto it = children.begin(); it != children.end();)
+                (it++)->emit(asio::cancellation_type::terminal);
+        }
     };
 
-    static asio::awaitable<void> run(asio::awaitable<void> child)
+    static asio::awaitable<void> run(std::shared_ptr<state> shared, asio::cancellation_signal* self,
+                                     asio::awaitable<void> child)
     {
-        co_await without_exceptions();
+        co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+        co_await asio::this_coro::throw_if_cancelled(false);
+        if (shared->cancelled) // perhaps before the line above, which forgot it
+            self->emit(asio::cancellation_type::terminal);
         co_await std::move(child);
     }
 

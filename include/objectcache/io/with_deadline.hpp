@@ -30,8 +30,8 @@ asio::awaitable<void> run_under_alarm(asio::awaitable<T> work, std::optional<T>&
     return.
 
     @tparam T `status` or `result<U>`.
-    @par Completion With what `work` returned; with `errc::deadline_exceeded` and `what` as its detail when the deadline
-         passed and the work failed or never began.
+    @par Completion With what `work` returned; with `errc::deadline_exceeded` and `what` as its detail when the work did
+         not end well before the deadline.
     @par Resumes On the awaiting coroutine's executor.
     @par Cancellation Terminal, partial and total; passed on to `work` as terminal, and `work` is awaited.
     @par Cost Nothing for a deadline that never passes; otherwise three coroutine frames and a timer. */
@@ -51,13 +51,18 @@ template <class T>
     task_group child(executor);
     std::optional<T> outcome;
     child.spawn(detail::run_under_alarm(std::move(work), outcome, alarm));
-    if (!outcome && (co_await alarm.wait(), !outcome))
-        child.cancel();
+    bool expired = false;
+    if (!outcome) {
+        const bool time_came = co_await alarm.wait();
+        expired = time_came && !outcome;
+        if (!outcome)
+            child.cancel();
+    }
     co_await child.join();
     co_await asio::this_coro::throw_if_cancelled(throws);
     if (!outcome) // the work threw: it ran out of memory
         co_return T(status(errc::exhausted, std::move(what)));
-    if (!outcome->code() || !until.passed(alarm.now()))
+    if (outcome->ok() || !expired)
         co_return std::move(*outcome);
     co_return T(status(errc::deadline_exceeded, std::move(what)));
 }

@@ -58,8 +58,10 @@ public:
         auto mine = std::make_shared<pending>(shared->executor, std::move(what), kind, shared->alarm.now());
         shared->waiting.push_back(mine);
         shared->look_again();
-        if (error_code ec = co_await mine->reached.async_wait(asio::use_awaitable))
+        if (error_code ec = co_await mine->reached.wait()) {
+            shared->waiting.remove(mine); // nobody looks for it any more
             co_return ec;
+        }
         co_return mine->outcome;
     }
 
@@ -129,7 +131,6 @@ private:
                 else
                     p.outcome = make_error_code(errc::device_failed);
                 p.reached.set();
-                // Whoever gave up waiting is found here too: its entry goes when its event is reached.
                 it = waiting.erase(it);
             }
             if (waiting.empty())

@@ -5,6 +5,11 @@
 #include <objectcache/pipeline/detail/load_state.hpp>
 #include <objectcache/pipeline/fetch_layer.hpp>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
 #include <cassert>
 #include <cstddef>
 #include <memory>
@@ -113,30 +118,47 @@ private:
     @par Completion Success when every layer was fetched and computed; at the first failure nothing more is launched, what
          was launched is awaited, and the failure is returned: ask `finish` from which token to recompute.
     @par Resumes On the awaiting coroutine's executor.
-    @par Cancellation Terminal, partial and total.
+    @par Cancellation Terminal, partial and total; a failure like any other (`condition::cancelled`), which the device's work
+         outlasts.
     @par Lifetime `load` and `launch` must outlive the operation.
     @par Errors As `fetch_layer` and `compute_layer`. */
 template <device Device, tier Tier, class Launch>
 [[nodiscard]] asio::awaitable<error_code> run_layers(kv_load<Device, Tier>& load, layer_id layers, Launch& launch,
                                                      std::uint32_t pass = 0)
 {
-    typename Device::event before;
+    // What was launched is awaited, cancelled or not: no cancellation may throw past it or end that wait.
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    auto always = asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable);
+    typename Device::event running; // behind the layer that was launched last
+    bool pending = false;           // nobody has awaited it yet
+    layer_id layer = 0;
     error_code failed;
-    for (layer_id layer = 0; layer < layers && !failed; ++layer) {
-        failed = co_await load.fetch_layer(layer, pass);
+    for (; layer < layers && !failed; ++layer) {
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
+        if (cancellation.cancelled() != asio::cancellation_type::none)
+            failed = make_error_code(errc::cancelled);
+        else
+            failed = co_await load.fetch_layer(layer, pass);
         typename Device::event mine;
-        if (!failed)
+        const bool launched = !failed;
+        if (launched)
             mine = launch(layer);
         // The device goes on with this layer while the host waits for the one before: no gap between two layers.
-        if (layer > 0) {
-            const error_code computed = co_await load.compute_layer(layer - 1, before, pass);
+        if (pending) {
+            const error_code computed = co_await load.compute_layer(layer - 1, running, pass)(always);
             if (!failed)
                 failed = computed;
         }
-        before = mine;
+        running = mine;
+        pending = launched;
     }
-    if (layers > 0 && !failed)
-        failed = co_await load.compute_layer(layers - 1, before, pass);
+    if (pending) {
+        const error_code computed = co_await load.compute_layer(layer - 1, running, pass)(always);
+        if (!failed)
+            failed = computed;
+    }
+    co_await asio::this_coro::throw_if_cancelled(throws);
     co_return failed;
 }
 

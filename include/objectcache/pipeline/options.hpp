@@ -64,6 +64,8 @@ struct load_options {
     duration timeout = duration::zero();
     /** How often to bring the layers, one round after the other: 1 for a prefill, one per step for streaming decode. */
     std::uint32_t passes = 1;
+    /** No: one request per object, for an engine that cannot start before everything is there. */
+    bool layer_by_layer = true;
 };
 
 } // namespace objectcache

@@ -50,7 +50,8 @@ public:
         const duration late = elapsed - first_look();
         if (late < duration::zero())
             return -late;
-        if (late < spin + (seen_ ? 2 * std::min(deviation_, spin) : duration::zero()))
+        // The first look comes `oversleep` and the deviation early: the foretold end must lie inside the spin.
+        if (late < spin + (seen_ ? oversleep + 2 * std::min(deviation_, spin) : duration::zero()))
             return duration::zero();
         return std::min(longest_pause, late / 8);
     }

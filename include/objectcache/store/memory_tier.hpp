@@ -15,7 +15,7 @@ namespace objectcache {
 /** Objects in DRAM, the least recently used forgotten first.
 
     The smallest complete tier: read it to write your own. Operations complete through the executor, never at once, so
-    that a pipeline behaves here as it does over a network.
+    that a pipeline behaves here as it does over a network; they take one turn of it, so deadlines never pass.
 
     @par Threads Not safe: one thread, or one strand, at a time. */
 class memory_tier {

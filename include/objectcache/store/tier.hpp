@@ -46,7 +46,8 @@ struct key_page {
     - `list(prefix, continuation, most, until)`: up to `most` keys beginning with `prefix`; `continuation` is empty for the
       first page, then `key_page::next`, whose form is the tier's own.
 
-    All complete on the awaiting coroutine's executor, honour cancellation of every kind, and complete only when they no
+    All complete on the awaiting coroutine's executor, end with `condition::timeout` when `until` passes first and with
+    `condition::cancelled` for cancellation of every kind (also one that came before), and complete only when they no
     longer touch what was lent to them.
 
     @par Threads One thread, or one strand, at a time. */

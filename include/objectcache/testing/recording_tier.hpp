@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <objectcache/io/clock.hpp>
+#include <objectcache/io/fair_queue.hpp>
 #include <objectcache/store/memory_tier.hpp>
 #include <objectcache/testing/fail_counter.hpp>
 
-#include <boost/asio/cancellation_state.hpp>
-#include <boost/asio/this_coro.hpp>
-
+#include <array>
 #include <cstdint>
-#include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace objectcache::testing {
 
-/** A memory tier that writes down every call, can fail the Nth one, and can hold reads back until the test lets them go.
+/** A memory tier that writes down every call, can fail at every step, and can hold calls back until the test lets them
+    go or their deadline passes.
+
+    A call is two steps of the fuse: failing at the first it has no effect; failing at the second it has had its effect
+    and only the answer is lost.
 
     @par Threads Not safe: one thread, or one strand, at a time. */
 class recording_tier {
@@ -30,8 +32,10 @@ public:
     };
 
     explicit recording_tier(asio::any_io_executor executor, fail_counter* fuse = nullptr)
-        : under_(executor), gate_(executor), fuse_(fuse)
+        : under_(executor), fuse_(fuse)
     {
+        for (door& d : doors_)
+            d.line = std::make_shared<fair_queue>(executor);
     }
 
     [[nodiscard]] asio::any_io_executor get_executor() const noexcept { return under_.get_executor(); }
@@ -48,73 +52,90 @@ public:
     [[nodiscard]] memory_tier& stored() noexcept { return under_; }
     void set_fuse(fail_counter* fuse) noexcept { fuse_ = fuse; }
 
-    /** From now on reads wait after being recorded. */
-    void hold_reads() { gate_.expires_at(time_point::max()), held_ = true; }
-    /** Let the waiting reads, and later ones, go on. */
-    void release_reads()
+    /** From now on such calls wait after being recorded. */
+    void hold(call what) { door_of(what).shut = true; }
+    /** Let the waiting calls, and later ones, go on. */
+    void release(call what)
     {
-        held_ = false;
-        gate_.cancel();
+        door_of(what).shut = false;
+        door_of(what).line->serve();
     }
-    [[nodiscard]] std::size_t reads_waiting() const noexcept { return waiting_; }
+    [[nodiscard]] std::size_t waiting(call what) const noexcept
+    {
+        return doors_[static_cast<std::size_t>(what)].line->waiters();
+    }
+    void hold_reads() { hold(call::read); }
+    void release_reads() { release(call::read); }
+    [[nodiscard]] std::size_t reads_waiting() const noexcept { return waiting(call::read); }
 
     [[nodiscard]] asio::awaitable<status> read(std::string key, byte_range range, byte_span into, deadline until)
     {
-        calls_.push_back({call::read, key, range});
-        if (held_) {
-            ++waiting_;
-            co_await gate_.wait();
-            --waiting_;
-            const auto state = co_await asio::this_coro::cancellation_state;
-            if (state.cancelled() != asio::cancellation_type::none)
-                co_return status(errc::cancelled);
-        }
-        if (error_code ec = step())
-            co_return status(ec, key);
-        co_return co_await under_.read(std::move(key), range, into, until);
+        status s = co_await enter(call::read, key, range, until);
+        if (s.ok())
+            s = co_await under_.read(key, range, into, until);
+        co_return s.ok() ? step(key) : s;
     }
     [[nodiscard]] asio::awaitable<status> write(std::string key, std::span<const const_byte_span> parts,
                                                 if_exists mode, deadline until)
     {
-        std::uint64_t size = 0;
+        byte_range whole;
         for (const const_byte_span part : parts)
-            size += part.size();
-        calls_.push_back({call::write, key, byte_range{0, size}});
-        if (error_code ec = step())
-            co_return status(ec, key);
-        co_return co_await under_.write(std::move(key), parts, mode, until);
+            whole.size += part.size();
+        status s = co_await enter(call::write, key, whole, until);
+        if (s.ok())
+            s = co_await under_.write(key, parts, mode, until);
+        co_return s.ok() ? step(key) : s;
     }
     [[nodiscard]] asio::awaitable<result<object_stat>> stat(std::string key, deadline until)
     {
-        calls_.push_back({call::stat, key, {}});
-        if (error_code ec = step())
-            co_return result<object_stat>(status(ec, key));
-        co_return co_await under_.stat(std::move(key), until);
+        const byte_range nothing;
+        if (status s = co_await enter(call::stat, key, nothing, until); !s.ok())
+            co_return s;
+        auto found = co_await under_.stat(key, until);
+        if (status s = step(key); found.ok() && !s.ok())
+            co_return s;
+        co_return found;
     }
     [[nodiscard]] asio::awaitable<status> remove(std::string key, deadline until)
     {
-        calls_.push_back({call::remove, key, {}});
-        if (error_code ec = step())
-            co_return status(ec, key);
-        co_return co_await under_.remove(std::move(key), until);
+        const byte_range nothing;
+        status s = co_await enter(call::remove, key, nothing, until);
+        if (s.ok())
+            s = co_await under_.remove(key, until);
+        co_return s.ok() ? step(key) : s;
     }
     [[nodiscard]] asio::awaitable<result<key_page>> list(std::string prefix, std::string continuation, std::size_t most,
                                                          deadline until)
     {
-        calls_.push_back({call::list, prefix, {}});
-        if (error_code ec = step())
-            co_return result<key_page>(status(ec, prefix));
-        co_return co_await under_.list(std::move(prefix), std::move(continuation), most, until);
+        const byte_range nothing;
+        if (status s = co_await enter(call::list, prefix, nothing, until); !s.ok())
+            co_return s;
+        auto page = co_await under_.list(prefix, std::move(continuation), most, until);
+        if (status s = step(prefix); page.ok() && !s.ok())
+            co_return s;
+        co_return page;
     }
 
 private:
-    error_code step() { return fuse_ ? fuse_->step() : error_code(); }
+    struct door {
+        bool shut = false;
+        std::shared_ptr<fair_queue> line;
+    };
+    door& door_of(call what) noexcept { return doors_[static_cast<std::size_t>(what)]; }
+
+    asio::awaitable<status> enter(call what, std::string key, byte_range range, deadline until)
+    {
+        calls_.push_back({what, key, range});
+        std::function<bool()> open = [&door = door_of(what)] { return !door.shut; };
+        if (error_code ec = co_await door_of(what).line->wait(priority::load, until, std::move(open)))
+            co_return status(ec, key);
+        co_return step(key);
+    }
+    status step(const std::string& key) { return fuse_ ? status(fuse_->step(), key) : status(); }
 
     memory_tier under_;
-    timer gate_;
+    std::array<door, 5> doors_;
     fail_counter* fuse_;
-    bool held_ = false;
-    std::size_t waiting_ = 0;
     std::vector<entry> calls_;
 };
 

@@ -8,6 +8,8 @@
 #include <objectcache/pipeline/match.hpp>
 #include <objectcache/plan/prefix_search.hpp>
 
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <memory>
@@ -37,6 +39,10 @@ public:
             for (const std::size_t index : round)
                 probes.spawn(probe(keep, index));
             co_await probes.join();
+            // Between two rounds nobody else would notice.
+            const auto cancellation = co_await asio::this_coro::cancellation_state;
+            if (ended_by_.ok() && cancellation.cancelled() != asio::cancellation_type::none)
+                ended_by_ = status(errc::cancelled);
         }
         std::size_t length = known_ + search_.length();
         const time_point now = context_->time.now();

@@ -73,7 +73,7 @@ public:
         layer_state& mine = at(layer, pass);
         if (mine.timing.waited_from == time_point())
             mine.timing.waited_from = context_->time.now();
-        const error_code ec = co_await mine.ready.async_wait(asio::use_awaitable);
+        const error_code ec = co_await mine.ready.wait();
         if (mine.timing.waited_to == time_point())
             mine.timing.waited_to = context_->time.now();
         co_return ec ? ec : mine.failed;
@@ -85,10 +85,11 @@ public:
         if (!in_range(layer, pass))
             co_return make_error_code(errc::invalid_argument);
         const error_code ec = co_await context_->events.wait(std::move(done), event_kind::compute);
-        layer_state& mine = at(layer, pass);
-        mine.timing.computed = context_->time.now();
-        if (!ec)
+        if (!ec) {
+            layer_state& mine = at(layer, pass);
+            mine.timing.computed = context_->time.now();
             mine.computed.set();
+        }
         co_return ec;
     }
 
@@ -114,7 +115,7 @@ public:
     {
         auto keep = this->shared_from_this();
         load_report out;
-        if (error_code ec = co_await settled_.async_wait(asio::use_awaitable)) {
+        if (error_code ec = co_await settled_.wait()) {
             out.failed = ec;
             co_return out;
         }
@@ -188,8 +189,14 @@ private:
         }
         self->work_.spawn(issue(self));
         co_await self->work_.join();
-        for (std::size_t v = 0; v < self->layers_.size(); ++v)
-            self->announce(v, self->layers_[v].failed); // a load of no chunks has no part that would do it
+        // A load of no chunks has no part that would announce its layers; a part that did not end ran out of memory.
+        for (std::size_t v = 0; v < self->layers_.size(); ++v) {
+            if (self->layers_[v].to_end != 0 && !self->layers_[v].failed) {
+                self->layers_[v].failed = make_error_code(errc::exhausted);
+                self->fail_chunk(0, status(errc::exhausted, "a load ran out of memory"));
+            }
+            self->announce(v, self->layers_[v].failed);
+        }
         self->settled_.set();
     }
 
@@ -197,8 +204,11 @@ private:
     static asio::awaitable<void> issue(std::shared_ptr<load_state> self)
     {
         context& shared = *self->context_;
+        if (self->match_.empty())
+            co_return;
         load_plan_options how;
         how.where = shared.options.stored_as;
+        how.layer_by_layer = self->options_.layer_by_layer;
         how.coalesce_bytes = shared.options.coalesce_bytes;
         how.max_group_bytes = shared.options.staging_bytes;
         // With few slots a group waits for the memory of as many layers at once: half of them, so that the other half
@@ -215,8 +225,7 @@ private:
             for (const layer_group& group : plan->groups) {
                 const std::size_t first = self->index_of(group.first_layer, pass);
                 if (first >= shared.options.prefetch_depth)
-                    (void)co_await self->layers_[first - shared.options.prefetch_depth].ready.async_wait(
-                        asio::use_awaitable);
+                    (void)co_await self->layers_[first - shared.options.prefetch_depth].ready.wait();
                 for (const load_fetch& fetch : plan->fetches_of(group)) {
                     status why = self->worth_fetching(fetch);
                     typename byte_budget::ticket request;
@@ -329,7 +338,7 @@ private:
         const std::size_t last = index_of(fetch.first_layer + fetch.layers - 1, pass);
         if (!reuses_slots() || last < slots)
             co_return status();
-        co_return status(co_await layers_[last - slots].computed.async_wait(asio::use_awaitable));
+        co_return status(co_await layers_[last - slots].computed.wait());
     }
 
     [[nodiscard]] bool reuses_slots() const noexcept { return pages_.layer_slots() < layers_.size(); }
@@ -351,7 +360,8 @@ private:
     void fail(const load_fetch& fetch, std::uint32_t pass, const status& why)
     {
         const chunk_id& chunk = match_.chunks[fetch.chunk];
-        if (fetch.chunk < usable_.load(std::memory_order_relaxed)) { // the first to find this hole
+        // Only the first to find a hole, and only what was read: a refused or given up load says nothing about the store.
+        if (!stopped_ && fetch.chunk < usable_.load(std::memory_order_relaxed)) {
             if (why == condition::corrupt) {
                 cache_counters::add(context_->counters.chunks_corrupt);
                 context_->index.mark_damaged(chunk, context_->time.now());
@@ -390,13 +400,14 @@ private:
             announce(v, layer.failed);
     }
 
-    /** Behind the copies of its layer when there were any: the device opens it, the host is not on the way. */
+    /** Behind the copies of its layer: the device opens it, the host is not on the way. If the device refuses, `announce`
+        opens it once the copies are seen done, not earlier: an engine that looks at nothing else would compute on rows
+        that are not there. */
     void open_gate(std::size_t v)
     {
-        if (std::exchange(layers_[v].gate_open, true))
-            return;
-        if (context_->owner.open_gate(gates_, v))
-            context_->owner.force_gate(gates_, v);
+        layer_state& layer = layers_[v];
+        if (!layer.gate_open)
+            layer.gate_open = !context_->owner.open_gate(gates_, v);
     }
 
     /** The layer is ready or lost: tell everyone who waits. */
@@ -408,7 +419,7 @@ private:
         layer.timing.ready = context_->time.now();
         if (failed)
             cache_counters::add(context_->counters.layers_failed);
-        if (!layer.gate_open) { // given up: whatever the copies are doing, the stream must not hang
+        if (!layer.gate_open) { // given up (whatever the copies are doing, the stream must not hang), or refused
             layer.gate_open = true;
             context_->owner.force_gate(gates_, v);
         }

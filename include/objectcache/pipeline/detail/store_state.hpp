@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/io/with_deadline.hpp>
 #include <objectcache/kv/format.hpp>
 #include <objectcache/kv/object_key.hpp>
 #include <objectcache/kv/pages.hpp>
@@ -36,12 +37,7 @@ public:
     asio::awaitable<store_report> run(event after)
     {
         auto keep = this->shared_from_this();
-        // Reading KV that is still being written is the classic way to store garbage.
-        if (error_code ec = co_await context_->events.wait(std::move(after), event_kind::compute)) {
-            drop(chunks_.size(), status(ec, "waiting for the compute"));
-            co_return report_;
-        }
-        work_.spawn(issue(this->shared_from_this()));
+        work_.spawn(issue(keep, std::move(after)));
         co_await work_.join();
         co_return report_;
     }
@@ -70,9 +66,22 @@ private:
     }
     [[nodiscard]] std::size_t staged_size() const noexcept { return header_size() + geometry().layers * record_size(); }
 
-    static asio::awaitable<void> issue(std::shared_ptr<store_state> self)
+    static asio::awaitable<status> computed(std::shared_ptr<store_state> self, event after)
+    {
+        co_return status(co_await self->context_->events.wait(std::move(after), event_kind::compute));
+    }
+
+    static asio::awaitable<void> issue(std::shared_ptr<store_state> self, event after)
     {
         context& shared = *self->context_;
+        // Reading KV that is still being written is the classic way to store garbage.
+        asio::awaitable<status> compute = computed(self, std::move(after));
+        std::string what = "waiting for the compute";
+        status ready = co_await with_deadline(std::move(compute), shared.in(shared.options.store_timeout), std::move(what));
+        if (!ready.ok()) {
+            self->drop(self->chunks_.size(), ready);
+            co_return;
+        }
         for (std::size_t chunk = 0; chunk < self->chunks_.size(); ++chunk) {
             if (shared.index.contains(self->chunks_[chunk], shared.time.now())) {
                 ++self->report_.present;
@@ -172,6 +181,8 @@ private:
     {
         const bool damaged = context_->index.is_damaged(chunks_[chunk], context_->time.now());
         const const_byte_span parts[] = {body};
+        if (status why = stopping(); !why.ok())
+            co_return why;
         auto request = co_await context_->requests.acquire(1, priority::store, until);
         if (!request)
             co_return request.error();
@@ -185,20 +196,35 @@ private:
         co_return s;
     }
 
-    /** The layers in any order, the manifest when all of them are acknowledged. */
+    /** The layers beside one another, the manifest when all of them are acknowledged. */
     asio::awaitable<status> write_layers(std::size_t chunk, const_byte_span staged, deadline until)
     {
+        status failed;
+        task_group layers(context_->executor);
         for (layer_id layer = 0; layer < geometry().layers; ++layer) {
             const const_byte_span record = staged.subspan(layer * record_size(), record_size());
-            std::string key = record_key(keys_, context_->options.stored_as, chunks_[chunk], layer);
-            status s = co_await write(chunk, record, std::move(key), until);
-            if (!s.ok())
-                co_return s;
+            layers.spawn(write_layer(this->shared_from_this(), chunk, layer, record, until, failed));
         }
+        co_await layers.join();
+        if (failed.ok())
+            failed = stopping();
+        if (!failed.ok())
+            co_return failed;
         std::array<std::byte, header_bytes> manifest;
         encode_header(manifest, header_of(chunk));
         std::string key = commit(chunk);
-        co_return co_await write(chunk, manifest, std::move(key), until);
+        failed = co_await write(chunk, manifest, std::move(key), until);
+        co_return failed;
+    }
+
+    static asio::awaitable<void> write_layer(std::shared_ptr<store_state> self, std::size_t chunk, layer_id layer,
+                                             const_byte_span record, deadline until, status& failed)
+    {
+        std::string key =
+            record_key(self->keys_, self->context_->options.stored_as, self->chunks_[chunk], layer);
+        status s = co_await self->write(chunk, record, std::move(key), until);
+        if (!s.ok() && failed.ok())
+            failed = s;
     }
 
     void drop(std::size_t chunks, const status& why)

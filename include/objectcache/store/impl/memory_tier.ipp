@@ -46,16 +46,15 @@ inline asio::awaitable<status> memory_tier::write(std::string key, std::span<con
     if (co_await detail::yield_and_check(executor_))
         co_return status(errc::cancelled);
     const auto found = index_.find(key);
-    if (found != index_.end()) {
-        if (mode == if_exists::keep)
-            co_return status();
-        forget(found->second);
-    }
+    if (found != index_.end() && mode == if_exists::keep)
+        co_return status();
     std::uint64_t size = 0;
     for (const const_byte_span part : parts)
         size += part.size();
     if (size > capacity_)
         co_return status(errc::exhausted, key + ": larger than the tier");
+    if (found != index_.end())
+        forget(found->second);
     auto bytes = std::make_shared<std::vector<std::byte>>();
     bytes->reserve(size);
     for (const const_byte_span part : parts)
