@@ -9,6 +9,20 @@
 #include <cmath>
 #include <limits>
 
+// Loops that the compiler turns into vector code, once for each kind of vector unit; the loader picks. (OpenBLAS does the
+// same for the products.) With SSE2 alone, softmax would take longer than all products together. ThreadSanitizer cannot
+// have it: the picking runs before its own start-up.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define LLAMA_VECTOR_CODE
+#endif
+#endif
+#if !defined(LLAMA_VECTOR_CODE) && defined(__x86_64__) && defined(__linux__) && !defined(__SANITIZE_THREAD__)
+#define LLAMA_VECTOR_CODE __attribute__((target_clones("avx512f", "avx2", "default")))
+#elif !defined(LLAMA_VECTOR_CODE)
+#define LLAMA_VECTOR_CODE
+#endif
+
 namespace llama {
 namespace {
 
@@ -55,7 +69,8 @@ float reduce(const std::array<float, lanes>& lane, Combine combine)
     return out;
 }
 
-void normalise(std::size_t rows, const std::vector<float>& weight, float eps, const float* x, float* out)
+LLAMA_VECTOR_CODE void normalise(std::size_t rows, const std::vector<float>& weight, float eps,
+                                 const float* x, float* out)
 {
     const std::size_t width = weight.size();
     for (std::size_t row = 0; row < rows; ++row, x += width, out += width) {
@@ -85,7 +100,8 @@ void rotate(std::size_t half, const float* cosine, const float* sine, float* x)
 
 /** One row of online softmax: scores become weights relative to the new maximum, and what was summed under the old
     one is scaled down to it. */
-void add_to_softmax(float* scores, float& row_max, float& row_sum, float* output, std::size_t width)
+LLAMA_VECTOR_CODE void add_to_softmax(float* scores, float& row_max, float& row_sum, float* output,
+                                      std::size_t width)
 {
     std::array<float, lanes> lane;
     lane.fill(row_max);
@@ -104,6 +120,15 @@ void add_to_softmax(float* scores, float& row_max, float& row_sum, float* output
     row_max = new_max;
     for (std::size_t i = 0; i < width; ++i)
         output[i] *= shrink;
+}
+
+/** out = silu(gate) * up, where up lies behind gate and silu(x) = x / (1 + e^-x). */
+LLAMA_VECTOR_CODE void gate(std::size_t width, const float* in, float* out)
+{
+    for (std::size_t i = 0; i < width; ++i) {
+        const float x = in[i], e = exp_of_negative(x < 0 ? x : -x);
+        out[i] = x * ((x < 0 ? e : 1.0F) / (1.0F + e)) * in[width + i];
+    }
 }
 
 } // namespace
@@ -283,15 +308,8 @@ void forward_pass::feed_forward(const model::layer_weights& w, float* x)
     const std::size_t inner = c_.intermediate;
     normalise(rows_, w.post_norm, c_.rms_eps, x, normed_.data());
     multiply(rows_, 2 * inner, c_.hidden, normed_.data(), w.gate_up.data(), 0, gate_up_.data());
-    for (std::size_t row = 0; row < rows_; ++row) {
-        const float* const gate = gate_up_.data() + row * 2 * inner;
-        const float* const up = gate + inner;
-        float* const out = activation_.data() + row * inner;
-        for (std::size_t i = 0; i < inner; ++i) {
-            const float e = exp_of_negative(gate[i] < 0 ? gate[i] : -gate[i]);
-            out[i] = gate[i] * ((gate[i] < 0 ? e : 1.0F) / (1.0F + e)) * up[i];
-        }
-    }
+    for (std::size_t row = 0; row < rows_; ++row)
+        gate(inner, gate_up_.data() + row * 2 * inner, activation_.data() + row * inner);
     multiply(rows_, c_.hidden, inner, activation_.data(), w.down.data(), 1, x);
 }
 

@@ -2,7 +2,7 @@
 #include "llama.hpp"
 #include "safetensors.hpp"
 
-#include <boost/json/src.hpp> // Boost.JSON header-only: its one definition in this program
+#include <boost/json.hpp>
 
 #include <cblas.h>
 #define XXH_INLINE_ALL
