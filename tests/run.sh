@@ -29,7 +29,7 @@ done
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec </dev/null
-export CLICOLOR_FORCE=0 CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-$(nproc)}
+export CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-$(nproc)}
 if command -v ccache >/dev/null; then
     export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
 fi
@@ -38,7 +38,17 @@ mkdir -p "$logs"
 
 passed=0 failed=0 skipped=0
 failures=()
-say() { printf '==> [%d:%02d] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"; }
+stages=() stage_began=0
+minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
+say() { echo "==> [$(minutes $SECONDS)] $*"; }
+# stage <name>: what comes now; the time of each stage is listed at the end
+stage() {
+    local count=${#stages[@]}
+    [[ $count -eq 0 ]] || stages[count - 1]+=" $(minutes $((SECONDS - stage_began)))"
+    stages+=("$1")
+    stage_began=$SECONDS
+    say "$1"
+}
 fail() { failed=$((failed + 1)); failures+=("$1"); say "FAILED: $1"; }
 skip() { skipped=$((skipped + 1)); say "skipped: $*"; }
 
@@ -55,7 +65,7 @@ quiet() {
 }
 
 check_format() {
-    say "format"
+    stage "format"
     local tool=clang-format-14
     if ! command -v $tool >/dev/null; then
         skip "format: no $tool"
@@ -76,18 +86,20 @@ check_format() {
     fi
 }
 
-# build <preset> [cmake argument]...
+# build <preset> [cmake argument]... fails only if there is nothing to test: what did not build shows as tests that did
+# not run, and the others run all the same.
 build() {
-    say "$1: configure"
+    stage "$1 configure"
     quiet "$1 configure" cmake --preset "$1" "${@:2}" || return
-    say "$1: build"
-    quiet "$1 build" cmake --build --preset "$1" || return
+    stage "$1 build"
+    quiet "$1 build" cmake --build --preset "$1" -- -k 0
+    return 0
 }
 
 # run_tests <preset> [command to run ctest under]...
 run_tests() {
     local report=$PWD/$logs/$1.xml name status why
-    say "$1: test"
+    stage "$1 test"
     rm -f "$report"
     "${@:2}" ctest --preset "$1" --output-junit "$report"
     if [[ ! -s $report ]]; then
@@ -111,7 +123,8 @@ finish() {
     for name in "${failures[@]}"; do
         echo "failed: $name"
     done
-    say "done"
+    stage "done"
+    printf '    %s\n' "${stages[@]}"
     echo "$passed passed, $failed failed, $skipped skipped"
     [[ $failed -eq 0 ]]
     exit
@@ -124,7 +137,7 @@ fi
 
 expect=(-DOBJECTCACHE_URING=ON)
 if [[ $install ]]; then
-    say "packages"
+    stage "packages"
     bash cmake/install_deps.sh build test || fail "packages"
 else
     expect=(-DOBJECTCACHE_URING=AUTO)
