@@ -11,7 +11,7 @@ set -euo pipefail
 build=(cmake ninja-build g++ pkg-config libboost1.81-dev libssl-dev libxxhash-dev liburing-dev libcli11-dev libopenblas-dev)
 test=(doctest-dev python3 clang-14 clang-format-14)
 
-list_only=
+list_only=''
 packages=()
 for argument in "$@"; do
     case $argument in

@@ -16,18 +16,18 @@ ctest; a build that fails counts as a failed test. The exit status is 0 only if 
 END
 }
 
-quick= format_only= install=1
+quick='' format_only='' install=1
 for argument in "$@"; do
     case $argument in
     --quick) quick=1 ;;
     --format) format_only=1 ;;
-    --no-install) install= ;;
+    --no-install) install='' ;;
     --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
     esac
 done
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 exec </dev/null
 export CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-$(nproc)}
 if command -v ccache >/dev/null; then
