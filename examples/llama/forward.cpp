@@ -7,6 +7,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 // Loops that the compiler turns into vector code, once for each kind of vector unit; the loader picks. (OpenBLAS does the
@@ -34,7 +35,7 @@ constexpr std::size_t lanes = 16;
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-/** out[m][n] += beta * out + x[m][k] * w[n][k]^T: a linear layer. */
+/** A linear layer: out = beta * out + x * w^T, for out[m][n], x[m][k], w[n][k]. */
 void multiply(std::size_t m, std::size_t n, std::size_t k, const float* x, const float* w, float beta,
               float* out)
 {
@@ -43,7 +44,7 @@ void multiply(std::size_t m, std::size_t n, std::size_t k, const float* x, const
                 static_cast<blasint>(n));
 }
 
-/** e^x for x <= 0 to within 2 units in the last place, exactly 0 below -87. Branch-free: loops over it vectorise. */
+/** e^x for x <= 0 to one unit in the last place, exactly 0 below -87. Branch-free: loops over it vectorise. */
 inline float exp_of_negative(float x)
 {
     const float bounded = x < -87.0F ? -87.0F : x;

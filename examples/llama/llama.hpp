@@ -101,7 +101,7 @@ struct kv_span {
 
 enum class phase {
     prefill, ///< any number of tokens
-    decode   ///< exactly one: some 50 times cheaper than as a prefill, rounded differently in the last bits
+    decode   ///< exactly one: some ten times cheaper than as a prefill, rounded differently in the last bits
 };
 
 /** One pass of tokens [first, first + n) of a sequence through the network, layer by layer, so that the caller can
