@@ -15,10 +15,9 @@ using namespace objectcache::s3;
 namespace connection_pool_test {
 
 using namespace std::chrono_literals;
+using asio::ip::tcp;
 using peer_test::answer;
 using peer_test::scripted_peer;
-
-constexpr answer::then close_it = answer::then::close;
 
 /** Leases, held by name until they are given back. */
 struct holder {
@@ -164,20 +163,34 @@ TEST_CASE("pool: a lease may outlive its pool, and a wait in line has an end")
     h.keep("a");
 }
 
-TEST_CASE("pool: what the peer closed is not offered again")
+TEST_CASE("pool: what the peer closed is not offered again, and what it left open is")
 {
     asio::io_context io;
-    scripted_peer peer(io, {{}, {}});
-    connection_pool pool(io.get_executor(), *endpoint::parse(peer.url()), {});
+    tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
+    connection_pool pool(
+        io.get_executor(),
+        *endpoint::parse("http://127.0.0.1:" + std::to_string(acceptor.local_endpoint().port())), {});
     holder h{io, pool};
     h.ask("a");
     h.settle(1);
     h.keep("a");
-    CHECK(pool.idle() == 1);
-    pool.close_idle();
-    while (peer.ended == 0)
-        io.run_one_for(1s);
+    tcp::socket peer = acceptor.accept();
+    h.ask("b");
+    h.settle(2);
+    CHECK(h.held.at("b").reused());
+    h.keep("b");
+    peer.close();
+    h.ask("c");
+    h.settle(3);
+    CHECK_FALSE(h.held.at("c").reused());
     CHECK(pool.idle() == 0);
+
+    peer = acceptor.accept();
+    h.keep("c");
+    asio::write(peer, asio::buffer("HTTP/1.1 408 Request Timeout", 5)); // said to nobody in particular
+    h.ask("d");
+    h.settle(4);
+    CHECK_FALSE(h.held.at("d").reused());
 }
 
 } // namespace connection_pool_test

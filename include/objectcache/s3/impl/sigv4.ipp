@@ -97,6 +97,33 @@ inline void append_canonical_query(std::string& out, std::span<const field> quer
     return out;
 }
 
+[[nodiscard]] inline std::string canonical_request(const signable_request& request,
+                                                   const std::vector<canonical_field>& headers)
+{
+    std::string out(request.method);
+    out += '\n';
+    const std::string path =
+        request.normalize_path ? normalized_path(request.path) : std::string(request.path);
+    append_uri_encoded(out, path.empty() ? "/" : path, slash::keep);
+    out += '\n';
+    append_canonical_query(out, request.query);
+    out += '\n';
+    for (std::size_t i = 0; i < headers.size(); ++i) {
+        if (i != 0 && headers[i].name == headers[i - 1].name) {
+            out.back() = ',';
+            out += headers[i].value;
+        } else {
+            out.append(headers[i].name).append(":").append(headers[i].value);
+        }
+        out += '\n';
+    }
+    out += '\n';
+    out += joined_names(headers);
+    out += '\n';
+    out += request.payload;
+    return out;
+}
+
 } // namespace detail
 
 inline std::string payload_hash(std::span<const const_byte_span> parts)
@@ -159,29 +186,7 @@ inline std::string signed_header_names(std::span<const field> headers)
 
 inline std::string canonical_request(const signable_request& request)
 {
-    std::string out(request.method);
-    out += '\n';
-    const std::string path =
-        request.normalize_path ? detail::normalized_path(request.path) : std::string(request.path);
-    detail::append_uri_encoded(out, path.empty() ? "/" : path, detail::slash::keep);
-    out += '\n';
-    detail::append_canonical_query(out, request.query);
-    out += '\n';
-    const auto headers = detail::canonical_headers(request.headers);
-    for (std::size_t i = 0; i < headers.size(); ++i) {
-        if (i != 0 && headers[i].name == headers[i - 1].name) {
-            out.back() = ',';
-            out += headers[i].value;
-        } else {
-            out.append(headers[i].name).append(":").append(headers[i].value);
-        }
-        out += '\n';
-    }
-    out += '\n';
-    out += detail::joined_names(headers);
-    out += '\n';
-    out += request.payload;
-    return out;
+    return detail::canonical_request(request, detail::canonical_headers(request.headers));
 }
 
 inline std::string string_to_sign(std::string_view canonical, sigv4_time at, const credential_scope& scope)
@@ -226,11 +231,12 @@ inline std::string signer::authorization(const signable_request& request, const 
         secret_ = who.secret_access_key;
         key_ = signing_key(secret_, scope_);
     }
+    const auto headers = detail::canonical_headers(request.headers);
+    const std::string canonical = detail::canonical_request(request, headers);
     std::string out(detail::sigv4_algorithm);
     out.append(" Credential=").append(who.access_key_id).append("/").append(scope_.text());
-    out.append(", SignedHeaders=").append(signed_header_names(request.headers));
-    out.append(", Signature=")
-        .append(signature(key_, string_to_sign(canonical_request(request), at, scope_)));
+    out.append(", SignedHeaders=").append(detail::joined_names(headers));
+    out.append(", Signature=").append(signature(key_, string_to_sign(canonical, at, scope_)));
     return out;
 }
 
