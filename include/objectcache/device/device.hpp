@@ -24,7 +24,8 @@ enum class copy_queue { load, store };
 
 /** What the pipeline asks of a device: asynchronous copies, events, gates, and staging memory they can reach.
 
-    Nothing here blocks the calling thread or throws, except `allocate_staging`, which is called once and may be slow.
+    Nothing here blocks the calling thread or throws, except `allocate_staging`, which is called once and may be slow,
+    and `free_staging`, which waits for the copies enqueued so far: they may still touch the block.
 
     - `D::event`: copyable handle; marks a point in a queue. A default constructed one stands for "no work": it is done.
     - `D::stream_ref`: the engine's compute stream, as gates need it. Copyable, non-owning.

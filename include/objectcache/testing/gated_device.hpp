@@ -99,7 +99,16 @@ public:
     /** Gates that were opened by the host and not by the queue. */
     [[nodiscard]] std::size_t forced_gates() const noexcept { return forced_; }
     /** The gates made last, for looking at. */
-    [[nodiscard]] const gates& last_gates() const noexcept { return last_; }
+    [[nodiscard]] const gates& last_gates() const noexcept { return made_.back(); }
+    /** Whether a stream could still be waiting, at whatever row of gates. */
+    [[nodiscard]] bool any_gate_closed() const
+    {
+        for (const gates& row : made_)
+            for (std::size_t i = 0; i < row.size(); ++i)
+                if (!row.open(i))
+                    return true;
+        return false;
+    }
     /** Bytes of KV copied in each direction. */
     [[nodiscard]] std::uint64_t copied(copy_queue queue) { return queue_of(queue).copied; }
 
@@ -110,8 +119,11 @@ public:
         staging_ += bytes;
         return byte_span(static_cast<std::byte*>(::operator new(bytes)), bytes);
     }
+    /** Runs what waits in the queues: a real device waits for it. */
     void free_staging(byte_span block) noexcept
     {
+        while (run_one(copy_queue::load) || run_one(copy_queue::store)) {
+        }
         staging_ -= block.size();
         ::operator delete(block.data());
     }
@@ -143,7 +155,7 @@ public:
     {
         gates out;
         out.words_ = std::make_shared<std::vector<std::uint32_t>>(count);
-        last_ = out;
+        made_.push_back(out);
         return out;
     }
     [[nodiscard]] error_code open_gate(gates& row, std::size_t i) noexcept
@@ -192,7 +204,7 @@ private:
     std::array<work_queue, 2> queues_;
     std::size_t staging_ = 0;
     std::size_t forced_ = 0;
-    gates last_;
+    std::vector<gates> made_;
 };
 
 static_assert(device<gated_device>);

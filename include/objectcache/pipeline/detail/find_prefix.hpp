@@ -41,7 +41,7 @@ public:
             co_await probes.join();
             // Between two rounds nobody else would notice.
             const auto cancellation = co_await asio::this_coro::cancellation_state;
-            if (ended_by_.ok() && cancellation.cancelled() != asio::cancellation_type::none)
+            if (ended_by_.ok() && !search_.done() && cancellation.cancelled() != asio::cancellation_type::none)
                 ended_by_ = status(errc::cancelled);
         }
         std::size_t length = known_ + search_.length();
