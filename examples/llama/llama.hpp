@@ -110,7 +110,9 @@ enum class phase {
     however the past is cut into spans. Loaded KV can therefore be compared with computed KV by memcmp. It costs this:
     rows enter matrix products in tiles of 64 at absolute positions, incomplete tiles padded, because BLAS may round
     differently for another number of rows; attention takes the keys in tiles of 64, in order. A decode step depends
-    only on its past and its token. */
+    only on its past and its token. All this holds on one kind of CPU: OpenBLAS has other kernels for others.
+
+    The model must stay where it is for as long as the pass lives. */
 class forward_pass {
 public:
     /** @throws error if a token is not in the vocabulary, the tokens are none or end behind `max_positions`, or a
