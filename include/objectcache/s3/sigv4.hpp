@@ -80,7 +80,7 @@ struct credential_scope {
 /** Signs the requests of one client; remembers the key of the day.
 
     @par Threads  None of its own. Calls on one signer must not overlap.
-    @par Cost     Per request two SHA-256 passes over the canonical request, and one HMAC; five HMACs on the first
+    @par Cost     Per request one SHA-256 over the canonical request and one HMAC; five HMACs on the first
                   request of a day and after a change of the credentials. */
 class signer {
 public:

@@ -430,14 +430,18 @@ TEST_CASE("client: cancelled in line, and before it starts")
     CHECK(peer.connections == 0);
 }
 
-TEST_CASE("client: destroyed in flight")
+TEST_CASE("client: destroyed in flight, in the middle of a body and in line")
 {
     std::vector<std::byte> into(10);
     asio::io_context io;
-    scripted_peer peer(io, {{{"", stall}}});
-    std::optional<client> c(make(io, peer));
+    scripted_peer peer(io, {{{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123", stall}}});
+    std::optional<client> c(make(io, peer, {.connections = {.max_connections = 1}}));
     asio::co_spawn(io, c->get("b", "k", into), asio::detached);
-    while (peer.stalled == 0)
+    while (into[3] != std::byte{'3'})
+        io.run_one_for(1s);
+    asio::co_spawn(io, c->get("b", "k", into), asio::detached);
+    asio::co_spawn(io, c->put("b", "k", {}), asio::detached);
+    while (c->connections().waiting() != 2)
         io.run_one_for(1s);
     c.reset(); // the operation keeps what it needs; the context goes first in a host's shutdown, and takes it along
 }

@@ -88,9 +88,9 @@ inline asio::awaitable<status> connection::open(std::uint16_t port)
     result<addresses> found = co_await resolve(socket_.get_executor(), host_, port);
     if (!found)
         co_return found.error();
-    boost::system::error_code ec = asio::error::host_not_found;
+    boost::system::error_code ec;
+    boost::system::error_code ignored;
     for (const tcp::endpoint& address : *found) {
-        boost::system::error_code ignored;
         socket_.close(ignored);
         std::tie(ec) = co_await socket_.async_connect(address, token);
         if (!ec || ec == asio::error::operation_aborted)
@@ -98,7 +98,8 @@ inline asio::awaitable<status> connection::open(std::uint16_t port)
     }
     if (ec)
         co_return status(error_code(ec));
-    socket_.set_option(tcp::no_delay(true), ec); // a request is one write; waiting for more gains nothing
+    socket_.set_option(tcp::no_delay(true),
+                       ignored); // a request is one write; waiting for more gains nothing
     if (!tls_)
         co_return status();
 

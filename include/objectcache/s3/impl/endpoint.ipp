@@ -48,7 +48,7 @@ namespace detail {
 
 } // namespace detail
 
-// Boost.URL would do more than this, but is no header-only library in all releases we support.
+// By hand, because Boost.URL has to be linked: it would be the one thing that keeps this library from being header-only.
 inline result<endpoint> endpoint::parse(std::string_view url, std::string region)
 {
     const auto refused = [&](const char* why) {
