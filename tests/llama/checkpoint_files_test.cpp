@@ -99,7 +99,7 @@ TEST_CASE("llama: Mistral without a sliding window is a Llama")
 {
     const checkpoint_copy copy(data / "f32_tied");
     copy.change_config([](json::object& config) {
-        config["architectures"] = {"MistralForCausalLM"};
+        config["architectures"] = json::array{"MistralForCausalLM"};
         config["sliding_window"] = nullptr;
     });
     CHECK(complaint(copy.path()) == "");
@@ -190,10 +190,10 @@ TEST_CASE("llama: a hostile safetensors header is an error")
          },
          "overlap or leave a gap"},
         {[&](safetensors& s) {
-             entry(s)["shape"] = {64, 96};
+             entry(s)["shape"] = json::array{64, 96};
          },
          "has shape [64, 96], config.json needs [96, 64]"},
-        {[&](safetensors& s) { entry(s)["shape"] = {6144}; }, "has shape [6144]"},
+        {[&](safetensors& s) { entry(s)["shape"] = json::array{6144}; }, "has shape [6144]"},
         {[&](safetensors& s) { entry(s)["dtype"] = "F64"; }, "has type F64; BF16, F16 and F32 are supported"},
         {[&](safetensors& s) { entry(s)["dtype"] = "BF16"; }, "its shape needs"},
         {[&](safetensors& s) {
@@ -239,7 +239,8 @@ TEST_CASE("llama: extents whose product overflows do not pass for an empty tenso
     s.header.clear();
     s.data.assign(3 * 2 * hidden, '\0');
     const auto add = [&](const char* name, json::array shape, std::uint64_t begin, std::uint64_t end) {
-        s.header[name] = {{"dtype", "BF16"}, {"shape", shape}, {"data_offsets", {begin, end}}};
+        s.header[name] =
+            json::object{{"dtype", "BF16"}, {"shape", shape}, {"data_offsets", json::array{begin, end}}};
     };
     add("model.embed_tokens.weight", {1, hidden}, 0, 2 * hidden);
     add("model.norm.weight", {hidden}, 2 * hidden, 4 * hidden);
