@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <string>
@@ -151,9 +152,9 @@ public:
     {
         while (!bytes.empty()) {
             const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-            if (n <= 0)
+            if (n <= 0 && errno != EINTR)
                 return false;
-            bytes.remove_prefix(static_cast<std::size_t>(n));
+            bytes.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
         }
         return true;
     }
@@ -162,7 +163,10 @@ public:
     bool receive()
     {
         char piece[64 << 10];
-        const ssize_t n = ::recv(fd_, piece, sizeof piece, 0);
+        ssize_t n;
+        do // a thread that has an io_uring is interrupted by its completions
+            n = ::recv(fd_, piece, sizeof piece, 0);
+        while (n < 0 && errno == EINTR);
         error = n < 0 ? errno : 0;
         if (n <= 0)
             return false;
@@ -253,6 +257,16 @@ inline const_byte_span bytes_of(std::string_view text)
 inline std::string text_of(const std::vector<std::byte>& bytes)
 {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+/** Bytes of which no piece is like another: one that is lost, repeated or moved shows. */
+inline std::string distinct_text(std::size_t size)
+{
+    std::string out;
+    for (std::size_t i = 0; out.size() < size; ++i)
+        out += std::to_string(i) + ' ';
+    out.resize(size);
+    return out;
 }
 
 /** A directory that is gone at the end. */

@@ -73,9 +73,7 @@ asio::awaitable<void> s3_session<Stream>::close_gently()
 template <class Stream>
 asio::awaitable<void> s3_session<Stream>::sleep_until(time_point at)
 {
-    // A timer is later than this anyway; the link makes up for it.
-    constexpr duration not_worth_it = std::chrono::microseconds(100);
-    if (at - std::chrono::steady_clock::now() < not_worth_it)
+    if (!worth_waiting(at))
         co_return;
     timer_.expires_at(at);
     co_await timer_.async_wait(completion);
@@ -457,11 +455,16 @@ asio::awaitable<bool> s3_session<Stream>::send(const std::string& head, body_sou
         if (!piece)
             co_return false;
         const time_point due = flow.reserve(n);
+        if (at == 0 && worth_waiting(due)) { // the head does not wait for the link
+            if (!co_await write(parts))
+                co_return false;
+            parts[0] = {};
+        }
         co_await sleep_until(due);
         parts[1] = asio::buffer(piece->data(), piece->size());
         if (!co_await write(parts))
             co_return false;
-        parts[0] = {};
+        parts = {};
         at += n;
     }
     co_return true;

@@ -14,6 +14,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/system/system_error.hpp>
 
 #include <algorithm>
 #include <future>
@@ -40,14 +41,16 @@ public:
             return {errc::invalid_argument, "s3_server: no threads"};
         if (status ready = prepare(); !ready.ok())
             return ready;
-        for (unsigned i = 0; i < state.options.threads; ++i)
-            workers_.push_back(std::make_unique<worker>());
-        if (status bound = listen(); !bound.ok())
-            return bound;
-        start_coroutine(workers_.front()->context, accept());
         try {
+            for (unsigned i = 0; i < state.options.threads; ++i)
+                workers_.push_back(std::make_unique<worker>());
+            if (status bound = listen(); !bound.ok())
+                return bound;
+            start_coroutine(workers_.front()->context, accept());
             for (auto& w : workers_)
                 w->thread = std::thread([&context = w->context] { context.run(); });
+        } catch (const boost::system::system_error& e) { // a reactor, on io_uring for one
+            return {error_code(e.code()), "s3_server: a reactor"};
         } catch (const std::system_error& e) {
             return {e.code(), "s3_server: a thread"};
         }
