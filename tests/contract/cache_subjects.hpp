@@ -35,8 +35,7 @@ struct cache_subject : subject {
 };
 
 struct cache_match : cache_subject {
-    explicit cache_match(environment& e)
-        : cache_subject(e)
+    explicit cache_match(environment& e) : cache_subject(e)
     {
         w.store_all();
         tier.hold(recording::call::stat);
@@ -60,8 +59,7 @@ enum class obstacle { compute, device, tier };
 
 template <obstacle What, oc::layout Layout>
 struct cache_store : cache_subject {
-    explicit cache_store(environment& e)
-        : cache_subject(e, small_options(Layout))
+    explicit cache_store(environment& e) : cache_subject(e, small_options(Layout))
     {
         if (What == obstacle::compute)
             after = e.device.make_event();
@@ -97,8 +95,7 @@ struct cache_store : cache_subject {
 /** A load under way, whose reads or copies are held. */
 template <obstacle What, oc::layout Layout = oc::layout::chunk_objects>
 struct load_subject : cache_subject {
-    explicit load_subject(environment& e)
-        : cache_subject(e, small_options(Layout))
+    explicit load_subject(environment& e) : cache_subject(e, small_options(Layout))
     {
         w.store_all();
         env.run(begin(*this));
@@ -175,10 +172,7 @@ struct load_fetch_layer : load_subject<What, Layout> {
 };
 
 struct load_compute_layer : load_subject<obstacle::tier> {
-    explicit load_compute_layer(environment& e)
-        : load_subject(e)
-        , computed(e.device.make_event())
-    {}
+    explicit load_compute_layer(environment& e) : load_subject(e), computed(e.device.make_event()) {}
     asio::awaitable<oc::status> run() override
     {
         const oc::error_code ec = co_await load->compute_layer(0, computed);
@@ -211,10 +205,7 @@ struct load_finish : load_subject<obstacle::tier> {
 template <obstacle What>
 struct layers_run : load_subject<What> {
     using base = load_subject<What>;
-    explicit layers_run(environment& e)
-        : base(e)
-        , launch{*this, {}}
-    {}
+    explicit layers_run(environment& e) : base(e), launch{*this, {}} {}
     struct launcher {
         layers_run& self;
         std::vector<oc::testing::gated_device::event> events;
@@ -253,9 +244,7 @@ struct layers_run : load_subject<What> {
 /** One call of a tier. */
 template <recording::call What, bool Held>
 struct tier_call : subject {
-    explicit tier_call(environment& e)
-        : subject(e)
-        , tier(e.executor())
+    explicit tier_call(environment& e) : subject(e), tier(e.executor())
     {
         env.run(put(*this));
         if (Held)

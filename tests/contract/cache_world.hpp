@@ -67,10 +67,7 @@ struct cache_world {
         env.run(close(kv));
         CHECK(kv.staging_in_use() == 0);
     }
-    static asio::awaitable<void> close(cache& which)
-    {
-        CHECK_FALSE(co_await which.close());
-    }
+    static asio::awaitable<void> close(cache& which) { CHECK_FALSE(co_await which.close()); }
 
     /** Rows of whole chunks are the stored ones or untouched, never anything else; below `usable` they are stored ones. */
     void check_rows(std::size_t usable_tokens)

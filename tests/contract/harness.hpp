@@ -118,13 +118,19 @@ oc::status status_of(const oc::result<T>& r)
     return r.error();
 }
 template <class T>
-    requires requires(const T& t) { t.failed; }
+    requires requires(const T& t)
+    {
+        t.failed;
+    }
 oc::status status_of(const T& report)
 {
     return report.failed;
 }
 template <class T>
-    requires requires(const T& t) { t.ended_by; }
+    requires requires(const T& t)
+    {
+        t.ended_by;
+    }
 oc::status status_of(const T& match)
 {
     return match.ended_by;
@@ -151,9 +157,7 @@ struct callback {
 
 /** One operation of the library, in a world where it has to wait until it is let go. */
 struct subject {
-    explicit subject(environment& e)
-        : env(e)
-    {}
+    explicit subject(environment& e) : env(e) {}
     subject(const subject&) = delete;
     subject& operator=(const subject&) = delete;
     virtual ~subject() = default;
@@ -169,7 +173,10 @@ struct subject {
     /** Does a cancellation end it, without being let go? */
     [[nodiscard]] virtual bool cancellable() const { return true; }
     /** What it completes with then; nothing: success. */
-    [[nodiscard]] virtual std::optional<oc::condition> cancelled_as() const { return oc::condition::cancelled; }
+    [[nodiscard]] virtual std::optional<oc::condition> cancelled_as() const
+    {
+        return oc::condition::cancelled;
+    }
     /** Does a coroutine reach it only through an operation that Asio starts, deaf to what came before? */
     [[nodiscard]] virtual bool initiate_only() const { return false; }
     /** What must hold after it has ended, however. */
@@ -188,9 +195,7 @@ enum class style { coroutine, callback };
 /** A subject with the operation under way, or about to be. */
 class trial {
 public:
-    explicit trial(const entry& e)
-        : it(e.make(env))
-    {}
+    explicit trial(const entry& e) : it(e.make(env)) {}
     trial(const trial&) = delete;
     trial& operator=(const trial&) = delete;
     /** Destroys what is in flight as a host would: its own objects first, then the context, last the device. */
@@ -252,7 +257,8 @@ public:
     bool threw = false;
 
 private:
-    static asio::awaitable<void> awaiting(trial& self, std::optional<asio::cancellation_type> cancelled_before)
+    static asio::awaitable<void> awaiting(trial& self,
+                                          std::optional<asio::cancellation_type> cancelled_before)
     {
         co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
         co_await asio::this_coro::throw_if_cancelled(false);

@@ -22,12 +22,7 @@ namespace contract {
 using namespace std::chrono_literals;
 
 struct timer_wait : subject {
-    explicit timer_wait(environment& e)
-        : subject(e)
-        , t(e.executor())
-    {
-        t.expires_at(t.now() + 1h);
-    }
+    explicit timer_wait(environment& e) : subject(e), t(e.executor()) { t.expires_at(t.now() + 1h); }
     asio::awaitable<oc::status> run() override
     {
         const bool came = co_await t.wait();
@@ -38,10 +33,7 @@ struct timer_wait : subject {
 };
 
 struct latch_async_wait : subject {
-    explicit latch_async_wait(environment& e)
-        : subject(e)
-        , door(e.executor())
-    {}
+    explicit latch_async_wait(environment& e) : subject(e), door(e.executor()) {}
     asio::awaitable<oc::status> run() override
     {
         const oc::error_code ec = co_await door.wait();
@@ -81,9 +73,7 @@ struct fair_queue_wait : subject {
 /** Waiting for a share of something that somebody else holds all of. */
 template <class Bounded, class Share>
 struct acquire_subject : subject {
-    acquire_subject(environment& e, Bounded b)
-        : subject(e)
-        , bounded(std::move(b))
+    acquire_subject(environment& e, Bounded b) : subject(e), bounded(std::move(b))
     {
         env.run(hold(bounded, all));
     }
@@ -109,9 +99,7 @@ struct acquire_subject : subject {
 };
 
 struct budget_acquire : acquire_subject<oc::byte_budget, oc::byte_budget::ticket> {
-    explicit budget_acquire(environment& e)
-        : acquire_subject(e, oc::byte_budget(e.executor(), 4096))
-    {}
+    explicit budget_acquire(environment& e) : acquire_subject(e, oc::byte_budget(e.executor(), 4096)) {}
 };
 
 using staging = oc::staging_pool<oc::testing::gated_device>;
@@ -123,10 +111,7 @@ struct staging_acquire : acquire_subject<staging, staging::lease> {
 };
 
 struct under_deadline : subject {
-    explicit under_deadline(environment& e)
-        : subject(e)
-        , door(e.executor())
-    {}
+    explicit under_deadline(environment& e) : subject(e), door(e.executor()) {}
     asio::awaitable<oc::status> run() override
     {
         asio::awaitable<oc::status> work = behind(*this);
@@ -153,10 +138,7 @@ struct under_deadline : subject {
 };
 
 struct group_join : subject {
-    explicit group_join(environment& e)
-        : subject(e)
-        , door(e.executor())
-        , group(e.executor())
+    explicit group_join(environment& e) : subject(e), door(e.executor()), group(e.executor())
     {
         for (int i = 0; i < 3; ++i)
             group.spawn(child(*this));
@@ -204,10 +186,14 @@ entry of(std::string name)
 
 inline std::vector<entry> io_entries()
 {
-    return {of<timer_wait>("timer::wait"),           of<latch_async_wait>("latch::async_wait"),
-            of<fair_queue_wait>("fair_queue::wait"), of<budget_acquire>("byte_budget::acquire"),
-            of<staging_acquire>("staging_pool::acquire"), of<under_deadline>("with_deadline"),
-            of<group_join>("task_group::join"),      of<event_wait>("event_scheduler::wait")};
+    return {of<timer_wait>("timer::wait"),
+            of<latch_async_wait>("latch::async_wait"),
+            of<fair_queue_wait>("fair_queue::wait"),
+            of<budget_acquire>("byte_budget::acquire"),
+            of<staging_acquire>("staging_pool::acquire"),
+            of<under_deadline>("with_deadline"),
+            of<group_join>("task_group::join"),
+            of<event_wait>("event_scheduler::wait")};
 }
 
 } // namespace contract

@@ -100,6 +100,8 @@ public:
     [[nodiscard]] std::size_t forced_gates() const noexcept { return forced_; }
     /** The gates made last, for looking at. */
     [[nodiscard]] const gates& last_gates() const noexcept { return made_.back(); }
+    /** How often gates were made. */
+    [[nodiscard]] std::size_t rows_made() const noexcept { return made_.size(); }
     /** Whether a stream could still be waiting, at whatever row of gates. */
     [[nodiscard]] bool any_gate_closed() const
     {

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <contract/harness.hpp>
+
+#include <objectcache/store/memory_tier.hpp>
+#include <objectcache/store/s3_tier.hpp>
+#include <objectcache/testing/recording_tier.hpp>
+#include <objectcache/testing/s3_server.hpp>
+
+#include <string>
+
+/** Every tier behind one door: what the rest of a test needs not know is how it is set up. */
+namespace contract {
+
+template <class Tier>
+struct tier_home {
+    explicit tier_home(environment& e) : tier(e.executor()) {}
+    Tier tier;
+};
+
+/** A bucket of a server that runs beside the test; the requests are real HTTP. */
+template <>
+struct tier_home<oc::s3_tier> {
+    explicit tier_home(environment& e, oc::s3::client_options options = {})
+        : server(*oc::testing::s3_server::start(settings()))
+        , tier(e.executor(),
+               oc::s3::client(e.executor(), *oc::s3::endpoint::parse(server.endpoint_url()),
+                              server.credentials(), std::move(options)),
+               "bucket")
+    {}
+    static oc::testing::s3_server_options settings()
+    {
+        oc::testing::s3_server_options o;
+        o.buckets = {"bucket"};
+        return o;
+    }
+    oc::testing::s3_server server;
+    oc::s3_tier tier;
+};
+
+/** The calls of a tier, with arguments that live in the caller. */
+template <class Tier>
+struct calls {
+    static asio::awaitable<oc::status> read(Tier& tier, std::string key, oc::byte_range range,
+                                            std::vector<std::byte>& into,
+                                            oc::deadline until = oc::deadline::never())
+    {
+        oc::status s = co_await tier.read(std::move(key), range, oc::byte_span(into), until);
+        co_return s;
+    }
+    static asio::awaitable<oc::status> write(Tier& tier, std::string key, const std::vector<std::byte>& bytes,
+                                             oc::if_exists mode, oc::deadline until = oc::deadline::never())
+    {
+        // In two parts, as a header and a body are.
+        const oc::const_byte_span all(bytes);
+        const std::size_t half = bytes.size() / 2;
+        const oc::const_byte_span parts[] = {all.first(half), all.subspan(half)};
+        oc::status s = co_await tier.write(std::move(key), parts, mode, until);
+        co_return s;
+    }
+    static asio::awaitable<oc::result<oc::object_stat>> stat(Tier& tier, std::string key,
+                                                             oc::deadline until = oc::deadline::never())
+    {
+        oc::result<oc::object_stat> r = co_await tier.stat(std::move(key), until);
+        co_return r;
+    }
+    static asio::awaitable<oc::status> remove(Tier& tier, std::string key,
+                                              oc::deadline until = oc::deadline::never())
+    {
+        oc::status s = co_await tier.remove(std::move(key), until);
+        co_return s;
+    }
+    static asio::awaitable<oc::result<oc::key_page>> list(Tier& tier, std::string prefix,
+                                                          std::string continuation, std::size_t most,
+                                                          oc::deadline until = oc::deadline::never())
+    {
+        oc::result<oc::key_page> r =
+            co_await tier.list(std::move(prefix), std::move(continuation), most, until);
+        co_return r;
+    }
+};
+
+/** Run a call of a tier to its end. */
+template <class T>
+T await(environment& env, asio::awaitable<T> work)
+{
+    std::optional<T> out;
+    const auto body = [](asio::awaitable<T> inner, std::optional<T>& to) -> asio::awaitable<void> {
+        to.emplace(co_await std::move(inner));
+    };
+    env.run(body(std::move(work), out));
+    return std::move(*out);
+}
+
+inline std::vector<std::byte> some_bytes(std::size_t n, unsigned seed = 1)
+{
+    std::vector<std::byte> out(n);
+    for (std::size_t i = 0; i < n; ++i)
+        out[i] = static_cast<std::byte>((i * 31 + seed) & 0xff);
+    return out;
+}
+
+} // namespace contract
