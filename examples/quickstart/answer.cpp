@@ -73,7 +73,9 @@ oc::asio::awaitable<outcome> whole(const question& q, kv_cache& cache)
     out.began = steady::now();
     const auto match = co_await cache.match(where, q.prompt);
     out.match = since(out.began);
-    auto load = cache.load(match, seq.prefix_pages(q.tokens_per_chunk));
+    oc::load_options everything;
+    everything.layer_by_layer = false;
+    auto load = cache.load(match, seq.prefix_pages(q.tokens_per_chunk), everything);
     out.load = co_await load.finish();
     out.trouble = match.ended_by.ok() ? out.load.failed : match.ended_by;
     out.loaded_tokens = out.load.usable_tokens;
@@ -152,6 +154,8 @@ oc::asio::awaitable<outcome> stream_decode(const question& q, kv_cache& cache)
         if (pass + 1 < every_step.passes)
             seq.begin_decode(out.generated.back());
     }
+    if (failed)
+        load.cancel(); // the layers to come would wait for slots that nothing frees any more
     out.load = co_await load.finish();
     out.loaded_tokens = match.tokens();
     out.computed_tokens = q.prompt.size() - match.tokens();

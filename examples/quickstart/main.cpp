@@ -61,21 +61,22 @@ T checked(oc::result<T> r, const std::string& doing)
 
 /** The store, and a cache over it for one way of answering: each begins without knowledge of the store. */
 struct access {
-    access(asio::io_context& io, const settings& s, std::uint64_t coalesce_bytes)
+    access(asio::io_context& io, const settings& s)
         : tier(io.get_executor(),
                oc::s3::client(io.get_executor(),
                               s.endpoint.empty() ? checked(oc::s3::endpoint::from_env(), "endpoint")
                                                  : checked(oc::s3::endpoint::parse(s.endpoint), "--endpoint"),
                               checked(oc::s3::default_credentials(), "credentials")),
                s.bucket),
-          cache(checked(kv_cache::create(tier, device, options(s, coalesce_bytes)), "cache"))
+          cache(checked(kv_cache::create(tier, device, options(s)), "cache"))
     {
     }
 
-    static oc::cache_options options(const settings& s, std::uint64_t coalesce_bytes)
+    static oc::cache_options options(const settings& s)
     {
         oc::cache_options o;
-        o.coalesce_bytes = coalesce_bytes;
+        // This model is tiny: so are its layers, and so must requests be for a layer to be a step of the pipeline.
+        o.coalesce_bytes = std::uint64_t{1} << 18;
         o.prefetch_depth = s.prefetch_depth;
         const auto where = oc::parse_layout(s.layout);
         if (!where)
@@ -90,9 +91,6 @@ struct access {
     oc::s3_tier tier;
     kv_cache cache;
 };
-
-constexpr std::uint64_t layerwise_request = std::uint64_t{1} << 18;
-constexpr std::uint64_t whole_request = std::uint64_t{64} << 20;
 
 /** Run one coroutine to its end and hand out what it returns. */
 template <class T>
@@ -137,7 +135,7 @@ int prefill(const settings& s)
     auto prompt = llama::read_prompt(model.cfg(), s.prompt);
     prompt.resize(shared_tokens(s, prompt.size()));
     asio::io_context io;
-    access store(io, s, layerwise_request);
+    access store(io, s);
 
     sequence seq(model, prompt, 0, 0);
     const auto began = steady::now();
@@ -169,16 +167,16 @@ asio::awaitable<outcome> ask(way how, const question& q, access& store)
     co_return out;
 }
 
-outcome answer_with(asio::io_context& io, way how, const question& q, const settings& s, std::uint64_t coalesce_bytes)
+outcome answer_with(asio::io_context& io, way how, const question& q, const settings& s)
 {
-    access store(io, s, coalesce_bytes);
+    access store(io, s);
     return run(io, ask(how, q, store));
 }
 
 /** Nothing matched: is there anything of another model, or nothing at all? */
 std::string why_nothing_matched(asio::io_context& io, const settings& s)
 {
-    access store(io, s, layerwise_request);
+    access store(io, s);
     const auto until = oc::deadline(steady::now() + std::chrono::seconds(5));
     auto page = run(io, store.tier.list("oc1/", "", 1, until));
     if (!page)
@@ -208,16 +206,16 @@ int answer(const settings& s)
     const auto model = llama::model::load(s.model);
     question q{model, llama::read_prompt(model.cfg(), s.prompt), s.tokens_per_chunk, s.generate, s.layer_slots};
     asio::io_context io;
-    (void)access(io, s, layerwise_request); // settings that cannot work are told before any work is done
+    (void)access(io, s); // settings that cannot work are told before any work is done
     std::printf("process B: a prompt of %zu tokens, %zu layers, answered %s ways\n", q.prompt.size(),
                 std::size_t{model.cfg().layers}, s.stream ? "four" : "three");
 
     std::vector<outcome> ways;
     ways.push_back(recompute(q));
-    ways.push_back(answer_with(io, whole, q, s, whole_request));
-    ways.push_back(answer_with(io, layerwise, q, s, layerwise_request));
+    ways.push_back(answer_with(io, whole, q, s));
+    ways.push_back(answer_with(io, layerwise, q, s));
     if (s.stream)
-        ways.push_back(answer_with(io, stream_decode, q, s, layerwise_request));
+        ways.push_back(answer_with(io, stream_decode, q, s));
 
     const bool hit = ways[1].load.bytes > 0 && ways[2].load.bytes > 0;
     const link_rate link = hit ? rate_of(s, ways[1]) : link_rate();
@@ -269,7 +267,7 @@ int damage(const settings& s)
     const auto model = llama::model::load(s.model);
     const auto prompt = llama::read_prompt(model.cfg(), s.prompt);
     asio::io_context io;
-    access store(io, s, layerwise_request);
+    access store(io, s);
     const auto id = checked(oc::scope_id(scope_of(model, s.tokens_per_chunk)), "scope");
     const auto chain = oc::hash_chain(id, prompt, s.tokens_per_chunk);
     const std::size_t victim = chain.size() / 2;

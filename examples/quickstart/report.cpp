@@ -30,14 +30,14 @@ double median(std::vector<double> values)
 
 double outcome::fetch_seconds() const
 {
-    if (load.layers.empty() || load.bytes == 0)
-        return 0;
+    if (load.layers.empty() || load.bytes == 0 || !step_seconds.empty())
+        return 0; // of many passes, the report has the last
     return between(load.layers.front().requested, load.layers.back().ready);
 }
 
 double outcome::visible_seconds() const
 {
-    if (load.layers.empty() || load.bytes == 0)
+    if (fetch_seconds() == 0)
         return 0;
     // The whole way computes only when the last layer is there: all of its fetch is visible.
     if (load.layers.front().waited_from == oc::time_point())

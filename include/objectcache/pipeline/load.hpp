@@ -89,6 +89,8 @@ public:
 
         @par Completion Always with a report. `report.failed` tells of the first failure, `report.usable_tokens` from
              which token to recompute; `report.failed == condition::cancelled` and 0 tokens if this wait was cancelled.
+             Layers that wait for a slot which the engine will not free any more (`kv_pages::layer_slots`) move until the
+             load's time is up: `cancel()` first.
         @par Resumes On the token's associated executor; without one on the cache's.
         @par Cancellation Terminal, partial and total; ends this wait only.
         @par Lifetime After it the load touches neither KV memory nor staging. */

@@ -45,6 +45,9 @@ struct load_plan_options {
     std::uint32_t max_layers_per_group = 8;
     /** Most bytes of a group over all chunks, unless it is a single layer: what staging must be able to hold. */
     std::uint64_t max_group_bytes = std::uint64_t{512} << 20;
+    /** No: all layers of a chunk in one request where the layout allows it, for a reader that needs everything before it
+        can begin. The limits above are not asked then. */
+    bool layer_by_layer = true;
     /** Layers below this one are near already (kept in DRAM) and are not fetched. */
     layer_id first_layer = 0;
 };

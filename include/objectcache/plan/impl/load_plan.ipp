@@ -43,12 +43,14 @@ inline result<load_plan> plan_load(const kv_geometry& geometry, std::size_t chun
     load_plan out;
     if (chunks == 0)
         return out;
-    const std::uint32_t most = detail::most_layers_together(geometry, chunks, options);
+    const std::uint32_t most = options.layer_by_layer ? detail::most_layers_together(geometry, chunks, options)
+                               : options.where == layout::layer_objects ? 1
+                                                                        : geometry.layers;
     const bool whole = options.where == layout::layer_objects;
     const auto range_of = [&](layer_id first, std::uint32_t count) {
         return whole ? byte_range{0, record_bytes(geometry)} : chunk_layer_range(geometry, first, count);
     };
-    std::uint32_t size = 1;
+    std::uint32_t size = options.layer_by_layer ? 1 : most;
     for (layer_id layer = options.first_layer; layer < geometry.layers; layer += out.groups.back().layers) {
         const std::uint32_t count = std::min(size, geometry.layers - layer);
         const std::uint64_t bytes = range_of(layer, count).size * chunks;
