@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -34,7 +35,8 @@ struct client_options {
     payload_signing signing = payload_signing::automatic;
 };
 
-/** Asked for credentials before the first request, and again when those it gave are about to expire. */
+/** Asked for credentials before the first request, and again when those it gave will expire within a minute; until then
+    a failure to renew them does no harm. Calls may overlap. */
 using credentials_provider = std::function<asio::awaitable<result<credentials>>()>;
 
 /** Of every operation. */
@@ -101,11 +103,15 @@ public:
     [[nodiscard]] asio::awaitable<result<object_info>> get(std::string bucket, std::string key,
                                                            byte_span destination, op_options options = {});
 
-    /** Write an object: the concatenation of `parts`. It appears whole or not at all. */
+    /** Write an object: the concatenation of `parts`. It appears whole or not at all.
+
+        @par Errors  Beside the common ones `errc::already_exists`, see `put_options`.
+        @par Cost    No copy. A pass of SHA-256 on the executor's thread where `payload_signing` says so. */
     [[nodiscard]] asio::awaitable<status> put(std::string bucket, std::string key,
                                               std::span<const const_byte_span> parts,
                                               put_options options = {});
 
+    /** What the store knows of an object, without its bytes. */
     [[nodiscard]] asio::awaitable<result<object_info>> head(std::string bucket, std::string key,
                                                             op_options options = {});
 
@@ -117,7 +123,9 @@ public:
     [[nodiscard]] asio::awaitable<status> remove(std::string bucket, std::string key,
                                                  op_options options = {});
 
-    /** @par Errors  `errc::already_exists`, from stores that mind. */
+    /** Make a bucket in the endpoint's region.
+
+        @par Errors  Beside the common ones `errc::already_exists`, from stores that mind. */
     [[nodiscard]] asio::awaitable<status> create_bucket(std::string bucket, op_options options = {});
 
     [[nodiscard]] const endpoint& where() const noexcept;
@@ -138,8 +146,9 @@ private:
                                          std::span<const const_byte_span> parts, put_options options);
     static asio::awaitable<result<list_page>> list(std::shared_ptr<state> self, std::string bucket,
                                                    std::string prefix, list_options options);
-    static asio::awaitable<status> simple(std::shared_ptr<state> self, const char* method, std::string bucket,
-                                          std::string key, std::string body, op_options options);
+    static asio::awaitable<status> command(std::shared_ptr<state> self, const char* method,
+                                           std::string bucket, std::string key, std::string body,
+                                           op_options options);
 
     std::shared_ptr<state> state_;
 };

@@ -8,6 +8,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <cstdint>
@@ -63,10 +64,11 @@ using addresses = std::vector<asio::ip::tcp::endpoint>;
                 shared->found.push_back(entry.endpoint());
             shared->answered.set();
         });
-    const error_code ended = co_await shared->answered.async_wait(asio::use_awaitable);
-    if (ended) {
+    const error_code given_up = co_await shared->answered.async_wait(asio::use_awaitable);
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    if (given_up || cancellation.cancelled() != asio::cancellation_type::none) {
         shared->resolver.cancel();
-        co_return result<addresses>(status(ended));
+        co_return result<addresses>(errc::cancelled);
     }
     if (shared->failure || shared->found.empty())
         co_return result<addresses>(errc::unreachable,

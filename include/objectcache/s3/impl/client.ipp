@@ -22,10 +22,10 @@ struct client::state {
         , pool(executor, where, options.connections)
     {}
 
-    [[nodiscard]] bool need_credentials() const
+    /** Are there credentials, and will there be for so long? */
+    [[nodiscard]] bool has_credentials(std::chrono::seconds ahead) const
     {
-        using namespace std::chrono_literals;
-        return !known || (current.expiry && *current.expiry - std::chrono::system_clock::now() < 60s);
+        return known && (!current.expiry || *current.expiry - std::chrono::system_clock::now() >= ahead);
     }
 
     asio::any_io_executor executor;
@@ -70,12 +70,14 @@ inline client::client(asio::any_io_executor executor, endpoint where, credential
 inline asio::awaitable<status> client::perform(std::shared_ptr<state> self, operation& op)
 {
     co_await detail::fully_cancellable();
-    if (self->who && self->need_credentials()) {
+    if (self->who && !self->has_credentials(std::chrono::minutes(1))) {
         result<credentials> fetched = co_await self->who();
-        if (!fetched)
+        if (fetched) {
+            self->current = std::move(*fetched);
+            self->known = true;
+        } else if (!self->has_credentials(std::chrono::seconds(0))) {
             co_return fetched.error();
-        self->current = std::move(*fetched);
-        self->known = true;
+        }
     }
     for (bool again = false;; again = true) {
         const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
@@ -225,9 +227,9 @@ inline asio::awaitable<result<list_page>> client::list(std::shared_ptr<state> se
     co_return page;
 }
 
-inline asio::awaitable<status> client::simple(std::shared_ptr<state> self, const char* method,
-                                              std::string bucket, std::string key, std::string body,
-                                              op_options options)
+inline asio::awaitable<status> client::command(std::shared_ptr<state> self, const char* method,
+                                               std::string bucket, std::string key, std::string body,
+                                               op_options options)
 {
     const const_byte_span part = std::as_bytes(std::span(body));
     const std::string hash = payload_hash(std::span(&part, 1));
@@ -277,7 +279,7 @@ inline asio::awaitable<result<list_page>> client::list(std::string bucket, std::
 
 inline asio::awaitable<status> client::remove(std::string bucket, std::string key, op_options options)
 {
-    return simple(state_, "DELETE", std::move(bucket), std::move(key), {}, options);
+    return command(state_, "DELETE", std::move(bucket), std::move(key), {}, options);
 }
 
 inline asio::awaitable<status> client::create_bucket(std::string bucket, op_options options)
@@ -286,7 +288,7 @@ inline asio::awaitable<status> client::create_bucket(std::string bucket, op_opti
     if (detail::is_amazon(state_->where.host) && state_->where.region != "us-east-1")
         body = "<CreateBucketConfiguration><LocationConstraint>" + state_->where.region +
                "</LocationConstraint></CreateBucketConfiguration>";
-    return simple(state_, "PUT", std::move(bucket), {}, std::move(body), options);
+    return command(state_, "PUT", std::move(bucket), {}, std::move(body), options);
 }
 
 inline const endpoint& client::where() const noexcept
