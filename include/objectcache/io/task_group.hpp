@@ -73,7 +73,8 @@ public:
             if (!shared->idle || shared->idle->is_set())
                 shared->idle = std::make_shared<latch>(shared->executor);
             auto idle = shared->idle; // whoever joins after this round makes a latch of its own
-            if (co_await idle->async_wait(asio::use_awaitable))
+            const error_code ec = co_await idle->async_wait(asio::use_awaitable);
+            if (ec)
                 shared->cancel();
         }
         co_await asio::this_coro::throw_if_cancelled(throws);
