@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include <objectcache/testing/detail/s3_answer.hpp>
+#include <objectcache/testing/s3_server.hpp>
 
 #include <doctest/doctest.h>
 

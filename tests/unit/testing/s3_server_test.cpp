@@ -164,6 +164,11 @@ TEST_CASE("each way to get a signature wrong has S3's answer")
         else
             refused(skewed, 403, "RequestTimeTooSkewed");
     }
+    for (const auto skew : {std::chrono::years(-2000), std::chrono::years(7000)}) {
+        ask far = good;
+        far.skew = std::chrono::duration_cast<std::chrono::seconds>(skew);
+        refused(far, 403, "RequestTimeTooSkewed");
+    }
     server.set_clock_offset(1h);
     refused(good, 403, "RequestTimeTooSkewed");
     good.skew = 1h;

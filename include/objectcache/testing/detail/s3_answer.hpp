@@ -59,19 +59,6 @@ struct s3_answer {
 /** The error as S3 sends it. */
 [[nodiscard]] s3_answer error_answer(const s3_error& error, const s3_call& call, std::string_view request_id);
 
-struct auth_rules {
-    s3::credentials who;
-    bool allow_anonymous = false;
-};
-
-/** What a request's signature says about its body. */
-struct auth_outcome {
-    std::optional<s3_error> refused;
-    std::string payload; ///< hex SHA-256, UNSIGNED-PAYLOAD, STREAMING-...; empty: nothing was said
-};
-
-[[nodiscard]] auth_outcome authenticate(const auth_rules& rules, const s3_call& call, system_time now);
-
 /** What must be known before the body of a PUT is worth reading. */
 struct put_plan {
     std::optional<s3_error> refused;

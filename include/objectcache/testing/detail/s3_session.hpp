@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/testing/detail/s3_auth.hpp>
 #include <objectcache/testing/detail/s3_state.hpp>
 
 #include <boost/asio/any_io_executor.hpp>

@@ -173,7 +173,8 @@ auto s3_session<Stream>::carry_out(parser_type& parser, exchange_state& x) -> as
         co_return co_await refuse(parser, x, scripted);
     }
     const auth_rules rules{state_.options.credentials, state_.options.allow_anonymous};
-    const auth_outcome who = authenticate(rules, x.call, state_.now());
+    const auth_outcome who =
+        authenticate(rules, x.call, std::chrono::floor<std::chrono::seconds>(state_.now()));
     if (who.refused)
         co_return co_await refuse(parser, x, *who.refused);
     if (x.call.puts_object())
