@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 //
-// The S3 server of the test kit as a program: something to develop and to measure against when there is no object store
-// at hand, as slow as you ask for. It listens on 127.0.0.1 only and is no place for data that matters.
+// The S3 server of the test kit as a program: something to develop and to measure against when there is no
+// object store at hand, as slow as you ask for. It listens on 127.0.0.1 only and is no place for data that
+// matters.
 //
 //     objectcache_s3_server --port 9000 --bucket kv --latency-ms 20 --mbit 1000
 

@@ -19,8 +19,8 @@ struct certificate {
     @param host      A DNS name, a wildcard name or an IP address; it becomes the subject alternative name.
     @param validity  From one hour before now. Negative: a certificate that has expired.
 
-    @par Errors  `condition::invalid`: OpenSSL does not take `host` as a name; `condition::exhausted`: it could not
-                 make the key.
+    @par Errors  `condition::invalid`: OpenSSL does not take `host` as a name; `condition::exhausted`: it
+         could not make the key.
     @par Threads Any. */
 [[nodiscard]] result<certificate>
 self_signed_certificate(const std::string& host, std::chrono::hours validity = std::chrono::hours(24));

@@ -68,15 +68,15 @@ struct s3_fault {
 /** Decides on a fault for each request, before it is authenticated. Must not throw. */
 using s3_responder = std::function<s3_fault(const s3_request&)>;
 
-/** A request that is answered, or whose connection ended first. It is logged before the first byte of the answer leaves,
-    so a client that has its answer is in the log. */
+/** A request that is answered, or whose connection ended first. It is logged before the first byte of the
+    answer leaves, so a client that has its answer is in the log. */
 struct s3_log_entry {
     s3_request request;
     unsigned status = 0;         ///< 0: no head was sent
     std::uint64_t bytes_in = 0;  ///< of the request's body that arrived
     std::uint64_t bytes_out = 0; ///< of the answer's body that the server set out to send
     std::string error_code;      ///< S3's, of an error answer
-    duration took{};             ///< from the request's head to the last byte of the answer
+    duration took{};             ///< from the request's head to the first byte of its answer
 };
 
 /** Totals since the start. Requests count when they are logged, bytes as they move. */
@@ -115,21 +115,22 @@ struct s3_server_options {
     std::function<void(const s3_log_entry&)> on_request; ///< called on the server's threads; must not throw
 };
 
-/** An S3 server for tests: real HTTP on 127.0.0.1, verified signatures, and every way to be slow or wrong that a
-    test asks for.
+/** An S3 server for tests: real HTTP on 127.0.0.1, verified signatures, and every way to be slow or wrong
+    that a test asks for.
 
-    It has what the library and common clients use: GET with ranges and conditions, HEAD, PUT (also `If-None-Match: *`
-    and `If-Match`), DELETE, LIST v1 and v2, buckets; SigV4 in header or query; path and virtual-host style; any region.
-    Request heads are bounded at 16 KiB. Anything else of S3 is refused with 501 NotImplemented, never half done.
+    It has what the library and common clients use: GET with ranges and conditions, HEAD, PUT (also
+    `If-None-Match: *` and `If-Match`), DELETE, LIST v1 and v2, buckets; SigV4 in header or query; path and
+    virtual-host style; any region. Request heads are bounded at 16 KiB. Anything else of S3 is refused with
+    501 NotImplemented, never half done.
 
-    @par Threads The server runs on threads of its own. All member functions may be called from any thread at any time,
-         but from a responder or `on_request` only `stats()`. Construction and destruction block. */
+    @par Threads The server runs on threads of its own. All member functions may be called from any thread at
+         any time, but from a responder or `on_request` only `stats()`. Construction and destruction block. */
 class s3_server {
 public:
     /** Start listening on 127.0.0.1. A server that exists is running.
 
-        @par Errors `condition::invalid`: a bucket name, the certificate or no threads; else what the system said about the
-             port or the directory. */
+        @par Errors `condition::invalid`: a bucket name, the certificate or no threads; else what the system
+             said about the port or the directory. */
     [[nodiscard]] static result<s3_server> start(s3_server_options options = {});
 
     s3_server(s3_server&&) noexcept;
@@ -144,18 +145,20 @@ public:
 
     /** @name Shaping. In force for the requests, and the pieces of bodies, that begin after the call. */
     /** @{ */
-    /** Time from the end of a request to the first byte of its answer. Requests wait beside one another, not in a queue. */
+    /** Time from the end of a request to the first byte of its answer. Requests wait beside one another, not
+        in a queue. */
     void set_latency(duration time_to_first_byte) noexcept;
-    /** The link that the bodies of all connections share, one per direction; bytes per second, 0: unlimited. A body of
-        n bytes on an idle link takes n / rate after its head; connections take turns in pieces of at most 256 KiB.
+    /** The link that the bodies of all connections share, one per direction; bytes per second, 0: unlimited.
+        A body of n bytes on an idle link takes n / rate after its head; connections take turns in pieces of
+        at most 256 KiB.
         @param burst_bytes What passes at once after the link was idle. */
     void set_bandwidth(std::uint64_t down, std::uint64_t up, std::uint64_t burst_bytes = 0);
     /** What the server takes for the time is the system's plus this. */
     void set_clock_offset(std::chrono::seconds ahead) noexcept;
     /** @} */
 
-    /** Let `responder` decide on the faults of requests whose heads arrive after the call; null: none. Calls of a responder
-        do not overlap, and when this returns the previous one is not running. */
+    /** Let `responder` decide on the faults of requests whose heads arrive after the call; null: none. Calls
+        of a responder do not overlap, and when this returns the previous one is not running. */
     void set_responder(s3_responder responder);
     /** Close the connections that are kept alive without a request, and wait until they are. */
     void close_idle_connections();
@@ -166,8 +169,8 @@ public:
     void clear_log();
 
     /** @name What is stored, and damage to it.
-        @par Errors `condition::absent`: no such bucket or object; `condition::invalid`: an offset or size past the end, a
-             name that S3 does not allow. */
+        @par Errors `condition::absent`: no such bucket or object; `condition::invalid`: an offset or size
+             past the end, a name that S3 does not allow. */
     /** @{ */
     [[nodiscard]] status create_bucket(const std::string& bucket);
     [[nodiscard]] std::vector<s3_object> objects() const;

@@ -12,9 +12,9 @@ namespace objectcache::testing {
 
 /** A link of a given rate, as arithmetic: says when bytes will have passed; never waits, never reads a clock.
 
-    Bytes pass in the order in which they are reserved, so flows that reserve one small piece after the other share the
-    link equally, however many pieces each still has. A body of n bytes on an idle link takes exactly n / rate; nothing
-    is lost to rounding, whatever the size of the pieces.
+    Bytes pass in the order in which they are reserved, so flows that reserve one small piece after the other
+    share the link equally, however many pieces each still has. A body of n bytes on an idle link takes
+    exactly n / rate; nothing is lost to rounding, whatever the size of the pieces.
 
     @par Threads Not safe: calls on one bucket must not overlap. */
 class token_bucket {
@@ -30,8 +30,9 @@ public:
 
     /** When the last of `bytes` will have passed: `now` or later.
 
-        @param slack  How much of the time before `now` still counts where it went unused. A sender with a backlog that
-                      woke up late passes how late it may have been, and so loses nothing; on an idle link it is 0.
+        @param slack  How much of the time before `now` still counts where it went unused. A sender with a
+             backlog that woke up late passes how late it may have been, and so loses nothing; on an idle link
+             it is 0.
         @pre `bytes` <= 16 GiB; `now` does not go backwards. */
     [[nodiscard]] time_point reserve(std::uint64_t bytes, time_point now, duration slack = {}) noexcept
     {

@@ -88,7 +88,8 @@ TEST_CASE("flows that reserve piece by piece share equally, whenever they come a
         time_point next; // when it asks again
         std::uint64_t sent = 0;
     };
-    // The second comes 1 s after the first, the third 1 s later; each asks as soon as its last piece has passed.
+    // The second comes 1 s after the first, the third 1 s later; each asks as soon as its last piece has
+    // passed.
     std::vector<flow> flows{{start}, {start + 1s}, {start + 2s}};
     for (;;) {
         auto first = std::min_element(flows.begin(), flows.end(),

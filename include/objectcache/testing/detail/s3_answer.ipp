@@ -34,7 +34,8 @@ inline s3_answer error_answer(const s3_error& error, const s3_call& call, std::s
 
 // ---- what is refused
 
-// Operations that share method and path with those this server has; to ignore the parameter would do the wrong thing.
+// Operations that share method and path with those this server has; to ignore the parameter would do the
+// wrong thing.
 [[nodiscard]] inline const std::string* foreign_subresource(const s3_target& target) noexcept
 {
     static constexpr std::array names{"accelerate",     "acl",          "analytics",         "attributes",

@@ -126,7 +126,7 @@ struct auth_outcome {
     return out;
 }
 
-/** Who sent the request, if anybody. Times are whole seconds: the nanoseconds of any year do not fit into 64 bits. */
+/** Who sent the request, if anybody. In whole seconds: the nanoseconds of any year do not fit into 64 bits. */
 [[nodiscard]] inline auth_outcome authenticate(const auth_rules& rules, const s3_call& call,
                                                s3::sigv4_time now)
 {

@@ -26,7 +26,7 @@
 // What the server stores, in memory or in a directory, and how it is listed.
 namespace objectcache::testing::detail {
 
-/** Bytes that never change once they are shared: a response may still be sending an object that was replaced. */
+/** Bytes that never change once they are shared: an answer may still be sending an object that was replaced. */
 class byte_block {
 public:
     /** @return nothing if there is not that much memory. */
@@ -98,7 +98,8 @@ public:
     [[nodiscard]] virtual status filled(std::size_t n) = 0;
 };
 
-/** An object on its way in: memory of its final size, or a temporary file. Hashed as it arrives, while it is in the cache. */
+/** An object on its way in: memory of its final size, or a temporary file. Hashed as it arrives, while it is
+    in the cache. */
 class upload final : public body_sink {
 public:
     upload(upload&&) = default;
@@ -140,8 +141,8 @@ struct list_page {
 /** The least string greater than all strings that start with `prefix`; empty if there is none. */
 [[nodiscard]] std::string after_prefix(std::string prefix);
 
-/** One page of a bucket in the order of the bytes of its keys. Common prefixes are found by search, not by walking over
-    the keys they stand for. */
+/** One page of a bucket in the order of the bytes of its keys. Common prefixes are found by search, not by
+    walking over the keys they stand for. */
 [[nodiscard]] list_page list_objects(const std::map<std::string, stored_object>& bucket,
                                      const list_query& query);
 
@@ -160,11 +161,11 @@ struct put_condition {
     }
 };
 
-/** All buckets. In a directory, an object is a file <directory>/<bucket>/<escaped key> with exactly its bytes, replaced by
-    rename; the index is read from it once, at `open`.
+/** All buckets. In a directory, an object is a file <directory>/<bucket>/<escaped key> with exactly its
+    bytes, replaced by rename; the index is read from it once, at `open`.
 
-    @par Threads Any; one lock, never held while object bytes are moved except by `modify` and `find` of an object
-         whose ETag is not known yet. */
+    @par Threads Any; one lock, never held while object bytes are moved except by `modify` and `find` of an
+         object whose ETag is not known yet. */
 class object_store {
 public:
     [[nodiscard]] status open(const std::filesystem::path& directory);

@@ -172,8 +172,8 @@ inline list_page list_objects(const std::map<std::string, stored_object>& bucket
     return page;
 }
 
-// ---- keys as file names: safe characters stay, others become %XX; a name too long for one file goes on in a folder whose
-//      name ends in '+', which no escaped character is, so that folders and files cannot collide.
+// ---- keys as file names: safe characters stay, others become %XX; a name too long for one file goes on in a
+// folder whose name ends in '+', which no escaped character is, so that folders and files cannot collide.
 
 inline constexpr std::size_t longest_component = 200;
 

@@ -204,7 +204,8 @@ private:
         bool logged = false;
     };
 
-    // Class-type arguments go by reference to named objects: g++ 12 destroys temporaries in a co_await expression twice.
+    // Class-type arguments go by reference to named objects: g++ 12 destroys temporaries in a co_await
+    // expression twice.
     asio::awaitable<next> exchange(parser_type& parser);
     asio::awaitable<next> carry_out(parser_type& parser, exchange_state& x);
     asio::awaitable<next> receive_object(parser_type& parser, exchange_state& x, const std::string& payload);

@@ -49,8 +49,8 @@ void s3_session<Stream>::close_if_idle()
         socket().close(ignored);
 }
 
-// To close with unread bytes would reset the connection, and the client might never see the answer. Waits for the client to
-// close its side; one that does not keeps this socket until the server stops.
+// To close with unread bytes would reset the connection, and the client might never see the answer. Waits for
+// the client to close its side; one that does not keeps this socket until the server stops.
 template <class Stream>
 asio::awaitable<void> s3_session<Stream>::close_gently()
 {
@@ -298,7 +298,8 @@ template <class Stream>
 auto s3_session<Stream>::receive(parser_type& parser, exchange_state& x, body_sink& sink)
     -> asio::awaitable<body_end>
 {
-    // Also before an empty body, as S3 does: botocore 1.43 misreads the next answer of the connection if it is left out.
+    // Also before an empty body, as S3 does: botocore 1.43 misreads the next answer of the connection if it
+    // is left out.
     if (!std::exchange(x.body_begun, true) && x.call.header("expect") == "100-continue") {
         static constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
         const std::array<asio::const_buffer, 2> parts{asio::buffer(go_on.data(), go_on.size()),

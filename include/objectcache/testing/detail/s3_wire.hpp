@@ -45,8 +45,8 @@ struct s3_target {
     }
 };
 
-/** "bucket.localhost:9000" with domain "localhost": bucket. Empty for the domain itself and for foreign hosts, which
-    are then addressed in path style. */
+/** "bucket.localhost:9000" with domain "localhost": bucket. Empty for the domain itself and for foreign
+    hosts, which are then addressed in path style. */
 [[nodiscard]] inline std::string_view bucket_of_host(std::string_view host, std::string_view domain) noexcept
 {
     if (const std::size_t colon = host.rfind(':'); colon != std::string_view::npos)
@@ -259,12 +259,12 @@ inline void append_digits(std::string& out, unsigned value, unsigned width)
     return out;
 }
 
-/** Decodes an aws-chunked body ("size[;chunk-signature=...]\r\n data \r\n ... 0\r\n trailers\r\n\r\n") piece by piece. Chunk
-    signatures are not checked, trailers are skipped. */
+/** Decodes an aws-chunked body ("size[;chunk-signature=...]\r\n data \r\n ... 0\r\n trailers\r\n\r\n") piece
+    by piece. Chunk signatures are not checked, trailers are skipped. */
 class aws_chunked_decoder {
 public:
-    /** Takes wire bytes from the front of `in` and returns the run of payload bytes at its front, possibly empty; both are
-        cut off `in`. Call until `in` is empty. */
+    /** Takes wire bytes from the front of `in` and returns the run of payload bytes at its front, possibly
+        empty; both are cut off `in`. Call until `in` is empty. */
     [[nodiscard]] std::string_view next(std::string_view& in) noexcept
     {
         while (!in.empty() && state_ != state::broken) {

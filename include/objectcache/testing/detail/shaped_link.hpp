@@ -25,8 +25,8 @@ public:
         flow& operator=(const flow&) = delete;
         ~flow() { link_.flows_.fetch_sub(1, std::memory_order_relaxed); }
 
-        /** How much to move next: all of `left` where the link is not limited, else a piece short enough for the flows
-            to take turns within a few milliseconds. */
+        /** How much to move next: all of `left` where the link is not limited, else a piece short enough for
+            the flows to take turns within a few milliseconds. */
         [[nodiscard]] std::size_t piece(std::size_t left) const noexcept
         {
             const std::uint64_t rate = link_.rate_.load(std::memory_order_relaxed);

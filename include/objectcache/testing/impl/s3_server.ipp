@@ -156,8 +156,8 @@ private:
         for (auto& w : workers_)
             if (w->thread.joinable())
                 w->thread.join();
-        // Destroying a context destroys its coroutines where they stand. The first one's accept may hold a socket of
-        // another context, so it goes first.
+        // Destroying a context destroys its coroutines where they stand. The first one's accept may hold a
+        // socket of another context, so it goes first.
         acceptor_.reset();
         for (auto& w : workers_)
             w.reset();
