@@ -266,16 +266,10 @@ T cancel_when(asio::io_context& io, asio::awaitable<T> operation, asio::cancella
     };
     asio::co_spawn(io, body(std::move(operation), out),
                    asio::bind_cancellation_slot(signal.slot(), asio::detached));
-    io.restart();
-    const auto limit = std::chrono::steady_clock::now() + 10s;
-    while (!ready() && !out && std::chrono::steady_clock::now() < limit)
-        io.run_one_for(1s);
-    REQUIRE(ready());
+    REQUIRE(testing::run_until(io, [&] { return out || ready(); }));
     REQUIRE_FALSE(out);
     signal.emit(kind);
-    while (!out && std::chrono::steady_clock::now() < limit)
-        io.run_one_for(1s);
-    REQUIRE(out);
+    REQUIRE(testing::run_until(io, [&] { return out.has_value(); }));
     return std::move(*out);
 }
 
@@ -300,9 +294,8 @@ TEST_CASE("client: cancelled while waiting for the answer, and in the middle of 
         CHECK(r.code() == errc::cancelled);
         CHECK(c.connections().in_use() == 0);
         CHECK(c.connections().idle() == 0);
-        while (peer.ended < 2)
-            io.run_one_for(1s); // the server sees the connection close
-        CHECK(peer.ended == 2);
+        CHECK(
+            testing::run_until(io, [&] { return peer.ended == 2; })); // the server sees the connections close
     }
 }
 
@@ -402,8 +395,7 @@ TEST_CASE("client: cancelled in line, and before it starts")
             out.emplace(co_await on.get("b", "k", to));
         };
         asio::co_spawn(io, hold(c, other, holder), asio::detached);
-        while (peer.stalled == 0)
-            io.run_one_for(1s);
+        REQUIRE(testing::run_until(io, [&] { return peer.stalled == 1; }));
         const auto r =
             cancel_when(io, c.get("b", "k", into), kind, [&] { return c.connections().waiting() == 1; });
         CHECK(r.code() == errc::cancelled);
@@ -437,12 +429,10 @@ TEST_CASE("client: destroyed in flight, in the middle of a body and in line")
     scripted_peer peer(io, {{{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123", stall}}});
     std::optional<client> c(make(io, peer, {.connections = {.max_connections = 1}}));
     asio::co_spawn(io, c->get("b", "k", into), asio::detached);
-    while (into[3] != std::byte{'3'})
-        io.run_one_for(1s);
+    REQUIRE(testing::run_until(io, [&] { return into[3] == std::byte{'3'}; }));
     asio::co_spawn(io, c->get("b", "k", into), asio::detached);
     asio::co_spawn(io, c->put("b", "k", {}), asio::detached);
-    while (c->connections().waiting() != 2)
-        io.run_one_for(1s);
+    REQUIRE(testing::run_until(io, [&] { return c->connections().waiting() == 2; }));
     c.reset(); // the operation keeps what it needs; the context goes first in a host's shutdown, and takes it along
 }
 

@@ -2,6 +2,7 @@
 #include <objectcache/s3/connection_pool.hpp>
 
 #include <objectcache/testing/manual_clock.hpp>
+#include <objectcache/testing/run_coroutine.hpp>
 
 #include <unit/s3/scripted_peer.hpp>
 
@@ -50,11 +51,7 @@ struct holder {
     /** Runs until `n` leases have been granted or refused, all in all. */
     void settle(std::size_t n)
     {
-        io.restart();
-        const auto limit = std::chrono::steady_clock::now() + 10s;
-        while (order.size() < n && std::chrono::steady_clock::now() < limit)
-            io.run_one_for(1s);
-        REQUIRE(order.size() == n);
+        REQUIRE(testing::run_until(io, [&] { return order.size() == n; }));
     }
 };
 
