@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <objectcache/store/memory_tier.hpp>
+
+#include <objectcache/testing/run_coroutine.hpp>
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <optional>
+
+using namespace objectcache;
+
+// What all tiers have in common is in tests/contract/tiers_test.cpp.
+
+namespace memory_tier_test {
+
+struct fixture {
+    asio::io_context io;
+    memory_tier tier{io.get_executor(), 100};
+
+    template <class T>
+    static asio::awaitable<void> into(asio::awaitable<T> work, std::optional<T>& out)
+    {
+        out.emplace(co_await std::move(work));
+    }
+    template <class T>
+    T run(asio::awaitable<T> work)
+    {
+        std::optional<T> out;
+        REQUIRE(testing::run_coroutine(io, into(std::move(work), out)));
+        return *out;
+    }
+    status write(std::string key, std::size_t size, if_exists mode = if_exists::keep)
+    {
+        const std::vector<std::byte> bytes(size, std::byte{1});
+        const std::array parts = {const_byte_span(bytes)};
+        return run(tier.write(std::move(key), parts, mode, deadline::never()));
+    }
+    status read(std::string key)
+    {
+        std::array<std::byte, 1> into{};
+        return run(tier.read(std::move(key), {0, 1}, into, deadline::never()));
+    }
+};
+
+} // namespace memory_tier_test
+
+TEST_CASE_FIXTURE(memory_tier_test::fixture, "the least recently used objects make room")
+{
+    for (const char* key : {"a", "b", "c"})
+        CHECK(write(key, 30).ok());
+    CHECK(tier.bytes() == 90);
+    CHECK(read("a").ok()); // now b is the oldest
+    CHECK(write("d", 40).ok());
+    CHECK(read("a").ok());
+    CHECK(read("b") == condition::absent);
+    CHECK(read("c").ok());
+    CHECK(read("d").ok());
+    CHECK(tier.bytes() == 100);
+    CHECK(tier.objects() == 3);
+}
+
+TEST_CASE_FIXTURE(memory_tier_test::fixture,
+                  "an object larger than the tier is refused, and what it would replace stays")
+{
+    CHECK(write("a", 50).ok());
+    CHECK(write("big", 101) == condition::exhausted);
+    CHECK(write("a", 101, if_exists::replace) == condition::exhausted);
+    CHECK(read("a").ok());
+    CHECK(tier.bytes() == 50);
+    CHECK(write("big", 100).ok());
+    CHECK(tier.objects() == 1);
+}
+
+TEST_CASE_FIXTURE(memory_tier_test::fixture, "replacing and removing keep the account")
+{
+    CHECK(write("a", 50).ok());
+    CHECK(write("a", 60).ok()); // kept
+    CHECK(tier.bytes() == 50);
+    CHECK(write("a", 60, if_exists::replace).ok());
+    CHECK(tier.bytes() == 60);
+    REQUIRE(tier.find("a"));
+    CHECK(tier.find("a")->size() == 60);
+    CHECK(run(tier.remove("a", deadline::never())).ok());
+    CHECK(tier.bytes() == 0);
+    CHECK_FALSE(tier.find("a"));
+}
+
+TEST_CASE_FIXTURE(memory_tier_test::fixture,
+                  "a range whose end does not fit in 64 bits is damage, not a read")
+{
+    CHECK(write("a", 50).ok());
+    std::array<std::byte, 8> into{};
+    const byte_range wild{~std::uint64_t{0} - 3, 8};
+    CHECK(run(tier.read("a", wild, into, deadline::never())) == condition::corrupt);
+    CHECK(run(tier.read("a", {0, 4}, into, deadline::never())) ==
+          condition::corrupt); // not the buffer's size
+    CHECK(run(tier.read("a", {50, 0}, byte_span(), deadline::never())).ok());
+}
+
+TEST_CASE_FIXTURE(memory_tier_test::fixture, "an empty object is an object")
+{
+    CHECK(write("e", 0).ok());
+    const auto found = run(tier.stat("e", deadline::never()));
+    REQUIRE(found.ok());
+    CHECK(found->size == 0);
+}

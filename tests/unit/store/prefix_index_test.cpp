@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <objectcache/store/prefix_index.hpp>
+
+#include <doctest/doctest.h>
+
+#include <vector>
+
+using namespace objectcache;
+using namespace std::chrono_literals;
+
+namespace prefix_index_test {
+
+chunk_id id(unsigned n)
+{
+    chunk_id out;
+    out.bytes[0] = static_cast<std::byte>(n);
+    return out;
+}
+
+const time_point start = time_point() + 1h;
+
+} // namespace prefix_index_test
+
+TEST_CASE("a belief holds for its time, and is renewed by being added again")
+{
+    using namespace prefix_index_test;
+    prefix_index index(10, 10s);
+    index.add(id(1), start);
+    CHECK(index.contains(id(1), start));
+    CHECK(index.contains(id(1), start + 9s));
+    CHECK_FALSE(index.contains(id(1), start + 10s));
+    index.add(id(1), start + 5s);
+    CHECK(index.contains(id(1), start + 14s));
+    CHECK_FALSE(index.contains(id(1), start + 15s));
+    CHECK(index.size() == 1);
+    CHECK_FALSE(index.contains(id(2), start));
+}
+
+TEST_CASE("the least recently touched chunk is forgotten first")
+{
+    using namespace prefix_index_test;
+    prefix_index index(3, 1h);
+    for (unsigned n : {1, 2, 3})
+        index.add(id(n), start);
+    index.add(id(1), start);
+    index.add(id(4), start);
+    CHECK(index.size() == 3);
+    CHECK_FALSE(index.contains(id(2), start));
+    for (unsigned n : {1, 3, 4})
+        CHECK(index.contains(id(n), start));
+}
+
+TEST_CASE("damaged is not stored, until it is stored again")
+{
+    using namespace prefix_index_test;
+    prefix_index index(10, 10s);
+    index.add(id(1), start);
+    index.mark_damaged(id(1), start);
+    CHECK_FALSE(index.contains(id(1), start));
+    CHECK(index.is_damaged(id(1), start));
+    CHECK_FALSE(index.is_damaged(id(1), start + 10s)); // that belief ends too
+    index.add(id(1), start);
+    CHECK(index.contains(id(1), start));
+    CHECK_FALSE(index.is_damaged(id(1), start));
+    index.forget(id(1));
+    CHECK_FALSE(index.contains(id(1), start));
+    CHECK(index.size() == 0);
+    index.forget(id(1));
+}
+
+TEST_CASE("a prefix is known up to the first chunk that is not")
+{
+    using namespace prefix_index_test;
+    prefix_index index(10, 1h);
+    const std::vector<chunk_id> chain = {id(1), id(2), id(3), id(4)};
+    CHECK(index.known_prefix(chain, start) == 0);
+    index.add(id(2), start);
+    CHECK(index.known_prefix(chain, start) == 0);
+    index.add(id(1), start);
+    CHECK(index.known_prefix(chain, start) == 2);
+    index.add(id(4), start);
+    index.mark_damaged(id(3), start);
+    CHECK(index.known_prefix(chain, start) == 2);
+    index.add(id(3), start);
+    CHECK(index.known_prefix(chain, start) == 4);
+    CHECK(index.known_prefix({}, start) == 0);
+}
