@@ -36,6 +36,8 @@ struct settings {
     double shared = 0.875;
     std::size_t generate = 96;
     std::uint32_t prefetch_depth = 4;
+    // This model is tiny: so are its layers, and so must requests be for a layer to be a step of the pipeline.
+    std::uint64_t coalesce_kib = 64;
     bool stream = false;
     std::size_t layer_slots = 2;
     double mbit = 0, latency_ms = 0;
@@ -66,17 +68,24 @@ struct access {
                oc::s3::client(io.get_executor(),
                               s.endpoint.empty() ? checked(oc::s3::endpoint::from_env(), "endpoint")
                                                  : checked(oc::s3::endpoint::parse(s.endpoint), "--endpoint"),
-                              checked(oc::s3::default_credentials(), "credentials")),
+                              checked(oc::s3::default_credentials(), "credentials"), client_options()),
                s.bucket),
           cache(checked(kv_cache::create(tier, device, options(s)), "cache"))
     {
     }
 
+    static oc::s3::client_options client_options()
+    {
+        oc::s3::client_options o;
+        if (const char* bundle = std::getenv("AWS_CA_BUNDLE"))
+            o.connections.ca_file = bundle;
+        return o;
+    }
+
     static oc::cache_options options(const settings& s)
     {
         oc::cache_options o;
-        // This model is tiny: so are its layers, and so must requests be for a layer to be a step of the pipeline.
-        o.coalesce_bytes = std::uint64_t{1} << 18;
+        o.coalesce_bytes = s.coalesce_kib << 10;
         o.prefetch_depth = s.prefetch_depth;
         const auto where = oc::parse_layout(s.layout);
         if (!where)
@@ -300,6 +309,8 @@ int main(int argc, char** argv)
     app.add_option("--generate,-n", s.generate, "tokens to generate")->check(CLI::Range(1, 100000))->capture_default_str();
     app.add_option("--prefetch-depth", s.prefetch_depth, "layers under way at once")
         ->check(CLI::Range(1, 4096))
+        ->capture_default_str();
+    app.add_option("--coalesce-kib", s.coalesce_kib, "neighbouring layers of a chunk in one request up to this size")
         ->capture_default_str();
     app.add_flag("--stream-decode", s.stream,
                  "also decode with the prefix of only a few layers on the device, fetched again at every step");
