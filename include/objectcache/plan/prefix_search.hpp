@@ -23,7 +23,7 @@ namespace objectcache {
 class prefix_search {
 public:
     /** Few chunks are asked for all at once: some probes too many cost less than a second round trip. */
-    static constexpr std::size_t one_round_limit = 16;
+    static constexpr std::size_t one_round_limit = 64;
 
     explicit prefix_search(std::size_t chunks);
 

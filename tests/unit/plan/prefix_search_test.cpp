@@ -60,8 +60,8 @@ TEST_CASE("a cold miss, a full hit and few chunks cost one round")
         CHECK(hit.rounds == 1);
         CHECK(hit.length == chunks);
     }
-    CHECK(run(16, [](std::size_t index) { return index < 9; }).rounds == 1);
-    CHECK(run(17, [](std::size_t index) { return index < 9; }).rounds == 2);
+    CHECK(run(64, [](std::size_t index) { return index < 9; }).rounds == 1);
+    CHECK(run(65, [](std::size_t index) { return index < 9; }).rounds == 2);
     CHECK(run(0, [](std::size_t) { return true; }).rounds == 0);
 }
 
