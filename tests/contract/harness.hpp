@@ -4,6 +4,7 @@
 #include <objectcache/core/error.hpp>
 #include <objectcache/testing/gated_device.hpp>
 #include <objectcache/testing/manual_clock.hpp>
+#include <objectcache/testing/run_coroutine.hpp>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -66,12 +67,7 @@ struct environment {
     /** Wait for the kernel too; gives up when nothing happens for long. */
     bool run_until(const std::function<bool()>& done)
     {
-        for (int i = 0; i < 100'000 && !done(); ++i) {
-            io->restart();
-            if (io->run_one_for(std::chrono::seconds(20)) == 0)
-                break;
-        }
-        return done();
+        return oc::testing::run_until(*io, done);
     }
     /** Run a coroutine of the test itself to its end. */
     void run(asio::awaitable<void> body)

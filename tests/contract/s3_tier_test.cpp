@@ -20,6 +20,7 @@ using c = calls<oc::s3_tier>;
 struct fixture {
     ~fixture()
     {
+        mend();
         std::optional<oc::testing::s3_server> server(std::move(home->server));
         home.reset();
         env.destroy_context();
@@ -29,14 +30,15 @@ struct fixture {
     {
         left = how_many;
         home->server.set_responder([this, what](const oc::testing::s3_request&) {
-            ++seen;
+            asio::post(*env.io, [this] { ++seen; });
             return left-- > 0 ? what : fault();
         });
     }
     void mend() { home->server.set_responder(nullptr); }
 
     environment env;
-    std::atomic<int> left{0}, seen{0};
+    std::atomic<int> left{0}; // counted by the server
+    int seen = 0;
     std::optional<tier_home<oc::s3_tier>> home{std::in_place, env};
     std::vector<std::byte> bytes = some_bytes(40'000);
 };
@@ -128,11 +130,7 @@ TEST_CASE_FIXTURE(s3_faults::fixture, "a silent server is left when the deadline
             out = co_await std::move(work);
         };
         asio::co_spawn(*env.io, body(*this, until, into, ended), asio::detached);
-        // One handler after the other until the request is at the server, and there is silence.
-        while (seen == 0) {
-            env.io->restart();
-            env.io->run_one_for(std::chrono::milliseconds(1));
-        }
+        REQUIRE(env.run_until([&] { return seen != 0; })); // the request is at the server, and there is silence
         env.settle();
         CHECK_FALSE(ended);
         env.time.advance(std::chrono::seconds(3));

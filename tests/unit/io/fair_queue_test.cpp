@@ -2,6 +2,7 @@
 #include <objectcache/io/fair_queue.hpp>
 
 #include <objectcache/testing/manual_clock.hpp>
+#include <objectcache/testing/run_coroutine.hpp>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -105,9 +106,6 @@ TEST_CASE_FIXTURE(fair_queue_test::fixture, "what is free is taken at once, even
     start(priority::load, 'a', 1, deadline(time.now() - 1s));
     CHECK(order == "a");
     start(priority::load, 'b', 1, deadline(time.now() - 1s));
-    for (int i = 0; i < 10 && order.size() < 2; ++i) {
-        io.restart();
-        io.run_one_for(5s); // the kernel's timer
-    }
+    CHECK(testing::run_until(io, [&] { return order.size() == 2; })); // the kernel's timer
     CHECK(order == "at");
 }

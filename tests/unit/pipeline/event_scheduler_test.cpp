@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <objectcache/pipeline/event_scheduler.hpp>
+
+#include <objectcache/device/host_device.hpp>
+#include <objectcache/testing/gated_device.hpp>
+#include <objectcache/testing/manual_clock.hpp>
+#include <objectcache/testing/run_coroutine.hpp>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <doctest/doctest.h>
+
+#include <deque>
+#include <optional>
+#include <vector>
+
+using namespace objectcache;
+using namespace std::chrono_literals;
+
+namespace event_scheduler_test {
+
+/** A device that counts how often it is asked. */
+struct counting_device : testing::gated_device {
+    event_state query(const event& e) noexcept
+    {
+        ++queries;
+        return testing::gated_device::query(e);
+    }
+    std::size_t queries = 0;
+};
+
+struct fixture {
+    counting_device device;
+    asio::io_context io;
+    testing::manual_clock& time = asio::make_service<testing::manual_clock>(io);
+    std::optional<event_scheduler<counting_device>> scheduler{std::in_place, io.get_executor(), device};
+
+    static asio::awaitable<void> wait(fixture& f, counting_device::event e, std::optional<error_code>& out)
+    {
+        out = co_await f.scheduler->wait(std::move(e), event_kind::compute);
+    }
+    void start(const counting_device::event& e, std::optional<error_code>& out)
+    {
+        asio::co_spawn(io, wait(*this, e, out), asio::detached);
+        turns(5);
+    }
+    /** Looks without pause are posted one behind the other, so running what is ready has no end. */
+    void turns(int n)
+    {
+        for (int i = 0; i < n; ++i) {
+            io.restart();
+            io.poll_one();
+        }
+    }
+    void pass(duration by)
+    {
+        time.advance(by);
+        turns(5);
+    }
+    /** Teach it that events of this kind take `each`. */
+    void learn(duration each, int times)
+    {
+        for (int i = 0; i < times; ++i) {
+            const auto e = device.make_event();
+            std::optional<error_code> out;
+            start(e, out);
+            for (duration t{}; t < each; t += 250us)
+                pass(250us);
+            device.reach(e);
+            for (int j = 0; j < 20 && !out; ++j)
+                pass(1ms);
+            REQUIRE(out == error_code());
+        }
+    }
+};
+
+} // namespace event_scheduler_test
+
+TEST_CASE_FIXTURE(event_scheduler_test::fixture,
+                  "an event that is reached, and one that failed, need no wait")
+{
+    std::optional<error_code> none, reached, failed;
+    start({}, none);
+    CHECK(none == error_code());
+    const auto a = device.make_event(), b = device.make_event();
+    device.reach(a);
+    device.fail(b);
+    start(a, reached);
+    start(b, failed);
+    CHECK(reached == error_code());
+    REQUIRE(failed);
+    CHECK(*failed == condition::device);
+    CHECK(scheduler->waiting() == 0);
+    CHECK(time.pending() == 0);
+}
+
+TEST_CASE_FIXTURE(event_scheduler_test::fixture,
+                  "it sleeps until shortly before the foretold end, then looks often")
+{
+    learn(10ms, 40);
+    const duration first = scheduler->predictor(event_kind::compute).first_look();
+    CHECK(first > 5ms);
+    CHECK(scheduler->predictor(event_kind::load_copy).first_look() ==
+          duration::zero()); // each kind on its own
+
+    const auto e = device.make_event();
+    std::optional<error_code> out;
+    start(e, out);
+    device.queries = 0;
+    turns(20);
+    CHECK(device.queries == 0); // asleep
+    CHECK(time.pending() == 1);
+    pass(first - 100us);
+    CHECK(device.queries == 0);
+    pass(100us);
+    turns(20);
+    CHECK(device.queries > 5); // awake, no pause
+    device.reach(e);
+    turns(5);
+    CHECK(out == error_code());
+    CHECK(time.pending() == 0);
+}
+
+TEST_CASE_FIXTURE(event_scheduler_test::fixture,
+                  "many events share one timer and one look, and end each in its own time")
+{
+    learn(10ms, 40);
+    constexpr std::size_t n = 50;
+    std::vector<event_scheduler_test::counting_device::event> events;
+    std::deque<std::optional<error_code>> outs(n);
+    for (std::size_t i = 0; i < n; ++i) {
+        events.push_back(device.make_event());
+        start(events.back(), outs[i]);
+    }
+    CHECK(scheduler->waiting() == n);
+    CHECK(time.pending() == 1);
+    for (std::size_t i = n; i-- > 0;) { // in any order
+        device.reach(events[i]);
+        for (int j = 0; j < 20 && !outs[i]; ++j)
+            pass(1ms);
+        CHECK(outs[i] == error_code());
+        CHECK(scheduler->waiting() == i);
+    }
+    CHECK(time.pending() == 0);
+}
+
+TEST_CASE_FIXTURE(event_scheduler_test::fixture,
+                  "a device that fails ends the waits for its events, with the reason")
+{
+    const auto e = device.make_event(), other = device.make_event();
+    std::optional<error_code> out, untouched;
+    start(e, out);
+    start(other, untouched);
+    CHECK_FALSE(out);
+    device.fail(e);
+    turns(10);
+    REQUIRE(out);
+    CHECK(*out == condition::device);
+    CHECK_FALSE(untouched);
+    CHECK(scheduler->waiting() == 1);
+    CHECK(scheduler->predictor(event_kind::compute).first_look() ==
+          duration::zero()); // nothing learnt from it
+}
+
+TEST_CASE_FIXTURE(event_scheduler_test::fixture, "a wait that was given up is not looked for any more")
+{
+    const auto e = device.make_event();
+    std::optional<error_code> out;
+    asio::cancellation_signal signal;
+    asio::co_spawn(io, wait(*this, e, out), asio::bind_cancellation_slot(signal.slot(), asio::detached));
+    turns(5);
+    signal.emit(asio::cancellation_type::terminal);
+    turns(10);
+    REQUIRE(out);
+    CHECK(*out == condition::cancelled);
+    CHECK(scheduler->waiting() == 0);
+    device.queries = 0;
+    pass(1h);
+    CHECK(device.queries == 0);
+}
+
+TEST_CASE_FIXTURE(event_scheduler_test::fixture, "a scheduler that goes ends its waits, asleep or awake")
+{
+    SUBCASE("awake") {}
+    SUBCASE("asleep")
+    {
+        learn(10ms, 40);
+    }
+    const auto e = device.make_event();
+    std::optional<error_code> out;
+    start(e, out);
+    CHECK_FALSE(out);
+    scheduler.reset();
+    turns(10);
+    REQUIRE(out);
+    CHECK(*out == condition::cancelled);
+    CHECK(time.pending() == 0);
+}
+
+TEST_CASE("events of a device with threads of its own are seen")
+{
+    host_device device;
+    asio::io_context io;
+    event_scheduler<host_device> scheduler(io.get_executor(), device);
+    std::vector<std::byte> a(1 << 20, std::byte{3}), b(a.size());
+    const copy_op op{b.data(), a.data(), a.size()};
+    for (int i = 0; i < 20; ++i) {
+        CHECK_FALSE(device.copy(copy_queue::load, {&op, 1}));
+        const auto behind = device.record(copy_queue::load);
+        REQUIRE(testing::run_coroutine(
+            io, [](event_scheduler<host_device>& s, host_device::event e) -> asio::awaitable<void> {
+                const error_code ec = co_await s.wait(std::move(e), event_kind::load_copy);
+                CHECK_FALSE(ec);
+            }(scheduler, behind)));
+        CHECK(device.query(behind) == event_state::done);
+    }
+    CHECK(b == a);
+}
