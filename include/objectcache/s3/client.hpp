@@ -72,7 +72,8 @@ struct object_info {
                        only once the socket is quiet: borrowed memory is never touched after completion. A cancelled PUT
                        or DELETE may have happened or not.
     @par Lifetime      Spans are borrowed until completion; names and options are copied. Operations may outlive the
-                       client, but not its execution context.
+                       client, but not its execution context; on io_uring they have to end before the context is
+                       destroyed, which Asio does not survive otherwise (Asio issue 1235).
     @par Errors
     @li `condition::absent`       no such bucket or object.
     @li `condition::denied`       no credentials, or refused by the store.

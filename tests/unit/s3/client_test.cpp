@@ -9,6 +9,7 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/detached.hpp>
 
 #include <doctest/doctest.h>
 
@@ -183,9 +184,7 @@ TEST_CASE("client: connection refused")
     const std::string url = peer->url();
     asio::ip::tcp::acceptor held(io); // nobody listens on the port, and nobody else gets it
     const asio::ip::tcp::endpoint address(asio::ip::address_v4::loopback(), peer->port());
-    io.poll();
     peer.reset();
-    io.poll();
     held.open(address.protocol());
     held.bind(address);
     std::vector<std::byte> into;
@@ -390,11 +389,12 @@ TEST_CASE("client: cancelled in line, and before it starts")
         std::vector<std::byte> into(10);
         std::vector<std::byte> other(10);
         std::optional<result<object_info>> holder;
+        asio::cancellation_signal stop;
         const auto hold = [](client& on, std::vector<std::byte>& to,
                              std::optional<result<object_info>>& out) -> asio::awaitable<void> {
             out.emplace(co_await on.get("b", "k", to));
         };
-        asio::co_spawn(io, hold(c, other, holder), asio::detached);
+        asio::co_spawn(io, hold(c, other, holder), asio::bind_cancellation_slot(stop.slot(), asio::detached));
         REQUIRE(testing::run_until(io, [&] { return peer.stalled == 1; }));
         const auto r =
             cancel_when(io, c.get("b", "k", into), kind, [&] { return c.connections().waiting() == 1; });
@@ -402,6 +402,9 @@ TEST_CASE("client: cancelled in line, and before it starts")
         CHECK(c.connections().waiting() == 0);
         CHECK(c.connections().in_use() == 1);
         CHECK_FALSE(holder);
+        stop.emit(asio::cancellation_type::terminal);
+        REQUIRE(testing::run_until(io, [&] { return holder.has_value(); }));
+        CHECK(holder->code() == errc::cancelled);
     }
     asio::io_context io;
     scripted_peer peer(io, {});
@@ -422,19 +425,26 @@ TEST_CASE("client: cancelled in line, and before it starts")
     CHECK(peer.connections == 0);
 }
 
+// Asio's io_uring destroys what is under way after the services that it needs (Asio issue 1235).
+#if !defined(BOOST_ASIO_HAS_IO_URING_AS_DEFAULT)
 TEST_CASE("client: destroyed in flight, in the middle of a body and in line")
 {
     std::vector<std::byte> into(10);
     asio::io_context io;
-    scripted_peer peer(io, {{{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123", stall}}});
-    std::optional<client> c(make(io, peer, {.connections = {.max_connections = 1}}));
+    asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
+    const std::string url = "http://127.0.0.1:" + std::to_string(acceptor.local_endpoint().port());
+    std::optional<client> c(std::in_place, io.get_executor(), *endpoint::parse(url), who,
+                            client_options{.connections = {.max_connections = 1}});
     asio::co_spawn(io, c->get("b", "k", into), asio::detached);
-    REQUIRE(testing::run_until(io, [&] { return into[3] == std::byte{'3'}; }));
     asio::co_spawn(io, c->get("b", "k", into), asio::detached);
     asio::co_spawn(io, c->put("b", "k", {}), asio::detached);
     REQUIRE(testing::run_until(io, [&] { return c->connections().waiting() == 2; }));
-    c.reset(); // the operation keeps what it needs; the context goes first in a host's shutdown, and takes it along
+    asio::ip::tcp::socket peer = acceptor.accept();
+    asio::write(peer, asio::buffer(std::string("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123")));
+    REQUIRE(testing::run_until(io, [&] { return into[3] == std::byte{'3'}; }));
+    c.reset(); // the operations keep what they need; then the context goes, and takes them along
 }
+#endif
 
 TEST_CASE("client: credentials come from a provider when they are needed")
 {

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/testing/run_coroutine.hpp>
+
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
+#include <exception>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,7 +33,9 @@ struct answer {
 };
 
 /** A server on 127.0.0.1 that says what it was told to say: `script[i]` is the life of the i-th connection; connections
-    beyond the script are closed at once. Lives on the test's own io_context, so nothing happens behind its back. */
+    beyond the script are closed at once. Lives on the test's own io_context, so nothing happens behind its back; its
+    destructor runs the context until nothing of it is left, for Asio's io_uring does not survive a context that ends with
+    an accept under way (Asio issue 1235). */
 class scripted_peer {
 public:
     scripted_peer(asio::io_context& io, std::vector<std::vector<answer>> script,
@@ -41,7 +45,16 @@ public:
         , script_(std::move(script))
         , tls_(tls)
     {
-        asio::co_spawn(io_, serve(), asio::detached);
+        start(serve());
+    }
+    scripted_peer(const scripted_peer&) = delete;
+    scripted_peer& operator=(const scripted_peer&) = delete;
+    ~scripted_peer()
+    {
+        acceptor_.close();
+        for (auto* socket : sockets_)
+            socket->close();
+        static_cast<void>(objectcache::testing::run_until(io_, [this] { return running_ == 0; }));
     }
 
     std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
@@ -56,6 +69,26 @@ public:
     std::size_t ended = 0;   // connections the client closed
 
 private:
+    void start(asio::awaitable<void> part)
+    {
+        ++running_;
+        asio::co_spawn(io_, std::move(part), [this](std::exception_ptr) { --running_; });
+    }
+
+    /** A socket that the destructor has to close. */
+    struct listed {
+        listed(std::set<tcp::socket::lowest_layer_type*>& in, tcp::socket::lowest_layer_type& which)
+            : all(in)
+            , socket(&which)
+        {
+            all.insert(socket);
+        }
+        listed(const listed&) = delete;
+        ~listed() { all.erase(socket); }
+        std::set<tcp::socket::lowest_layer_type*>& all;
+        tcp::socket::lowest_layer_type* socket;
+    };
+
     asio::awaitable<void> serve()
     {
         for (;;) {
@@ -66,25 +99,26 @@ private:
             if (mine >= script_.size())
                 continue;
             if (tls_)
-                asio::co_spawn(io_, talk_tls(std::move(socket), mine), asio::detached);
+                start(talk_tls(std::move(socket), mine));
             else
-                asio::co_spawn(io_, talk(std::make_unique<tcp::socket>(std::move(socket)), mine),
-                               asio::detached);
+                start(talk(std::make_shared<tcp::socket>(std::move(socket)), mine));
         }
     }
 
     asio::awaitable<void> talk_tls(tcp::socket socket, std::size_t mine)
     {
-        auto stream = std::make_unique<asio::ssl::stream<tcp::socket>>(std::move(socket), *tls_);
+        auto stream = std::make_shared<asio::ssl::stream<tcp::socket>>(std::move(socket), *tls_);
+        const listed closed_at_the_end(sockets_, stream->lowest_layer());
         auto [ec] = co_await stream->async_handshake(asio::ssl::stream_base::server,
                                                      asio::as_tuple(asio::use_awaitable));
         if (!ec)
-            co_await talk(std::move(stream), mine);
+            co_await talk(stream, mine);
     }
 
     template <class Stream>
-    asio::awaitable<void> talk(std::unique_ptr<Stream> stream, std::size_t mine)
+    asio::awaitable<void> talk(std::shared_ptr<Stream> stream, std::size_t mine)
     {
+        const listed closed_at_the_end(sockets_, stream->lowest_layer());
         const auto token = asio::as_tuple(asio::use_awaitable);
         std::string buffer;
         for (const answer& a : script_[mine]) {
@@ -126,6 +160,8 @@ private:
     tcp::acceptor acceptor_;
     std::vector<std::vector<answer>> script_;
     asio::ssl::context* tls_;
+    std::set<tcp::socket::lowest_layer_type*> sockets_;
+    std::size_t running_ = 0;
 };
 
 /** A response with a body and its length. */
