@@ -118,7 +118,12 @@ public:
 
     /** One page of the objects whose keys begin with `prefix`, in the order of their bytes. */
     [[nodiscard]] asio::awaitable<result<list_page>> list(std::string bucket, std::string prefix,
-                                                          list_options options = {});
+                                                          list_options options);
+    // Not a default argument: g++ 12 destroys one that owns memory twice when the call is awaited.
+    [[nodiscard]] asio::awaitable<result<list_page>> list(std::string bucket, std::string prefix)
+    {
+        return list(std::move(bucket), std::move(prefix), list_options());
+    }
 
     /** Delete an object. That it was not there is no error. */
     [[nodiscard]] asio::awaitable<status> remove(std::string bucket, std::string key,

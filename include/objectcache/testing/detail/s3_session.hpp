@@ -51,6 +51,8 @@ public:
 
     /** Close the connection if it waits for a request. */
     virtual void close_if_idle() = 0;
+    /** Close the connection and end whatever the session waits for; to be repeated until the session is gone. */
+    virtual void abort() = 0;
 
 private:
     std::set<session_base*>& peers_;
@@ -175,6 +177,7 @@ public:
 
     [[nodiscard]] asio::awaitable<void> run();
     void close_if_idle() override;
+    void abort() override;
 
 private:
     using parser_type = http::request_parser<http::buffer_body>;

@@ -49,6 +49,14 @@ void s3_session<Stream>::close_if_idle()
         socket().close(ignored);
 }
 
+template <class Stream>
+void s3_session<Stream>::abort()
+{
+    boost::system::error_code ignored;
+    socket().close(ignored);
+    timer_.cancel();
+}
+
 // To close with unread bytes would reset the connection, and the client might never see the answer. Waits for
 // the client to close its side; one that does not keeps this socket until the server stops.
 template <class Stream>

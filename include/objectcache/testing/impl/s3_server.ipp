@@ -17,6 +17,7 @@
 #include <boost/system/system_error.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <future>
 #include <set>
 #include <system_error>
@@ -123,6 +124,8 @@ private:
         for (std::size_t turn = 0;; ++turn) {
             worker& to = *workers_[turn % workers_.size()];
             auto [ec, socket] = co_await acceptor_->async_accept(to.context, completion);
+            if (stopping_)
+                co_return;
             if (ec) {
                 // Most likely out of file descriptors: until one is free, to go on would only spin.
                 pause.expires_after(std::chrono::milliseconds(10));
@@ -149,20 +152,43 @@ private:
         asio::co_spawn(context, std::move(body), [](std::exception_ptr) {});
     }
 
-    void stop()
+    /** Sessions end by themselves once their sockets are closed. A context must not be destroyed under them: Asio's io_uring
+        backend then touches what is gone (Asio issue 1235). */
+    static asio::awaitable<void> drain(worker& w)
     {
-        for (auto& w : workers_)
-            w->context.stop();
-        for (auto& w : workers_)
-            if (w->thread.joinable())
-                w->thread.join();
-        // Destroying a context destroys its coroutines where they stand. The first one's accept may hold a
-        // socket of another context, so it goes first.
-        acceptor_.reset();
-        for (auto& w : workers_)
-            w.reset();
+        asio::steady_timer pause(w.context);
+        for (int turn = 0; !w.sessions.empty() && turn < 400; ++turn) {
+            for (session_base* session : w.sessions)
+                session->abort();
+            pause.expires_after(std::chrono::milliseconds(turn < 8 ? 0 : 5));
+            co_await pause.async_wait(completion);
+        }
+        w.work.reset();
+        if (!w.sessions.empty()) // should not be; but a destructor must end
+            w.context.stop();
     }
 
+    void stop()
+    {
+        stopping_ = true;
+        // The first worker accepts for all of them, so it goes first.
+        for (auto& w : workers_) {
+            if (!w->thread.joinable())
+                continue;
+            asio::post(w->context, [this, &worker = *w] {
+                if (&worker == workers_.front().get()) {
+                    boost::system::error_code ignored;
+                    acceptor_->close(ignored);
+                }
+                start_coroutine(worker.context, drain(worker));
+            });
+            w->thread.join();
+        }
+        acceptor_.reset();
+        workers_.clear();
+    }
+
+    std::atomic<bool> stopping_ = false;
     std::optional<asio::ssl::context> tls_;
     std::vector<std::unique_ptr<worker>> workers_;
     std::optional<tcp::acceptor> acceptor_;
