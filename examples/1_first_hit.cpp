@@ -42,8 +42,8 @@ asio::awaitable<void> first_hit(asio::io_context& io)
             std::cout << "layer " << layer << ": " << failed.message() << '\n';
     auto report = co_await load.finish();
 
-    std::cout << "stored " << stored.stored << " chunks, matched " << match.tokens() << " of " << prompt.size()
-              << " tokens, loaded " << report.bytes << " bytes, K of layer 3 begins with "
+    std::cout << "stored " << stored.stored << " chunks, matched " << match.tokens() << " of "
+              << prompt.size() << " tokens, loaded " << report.bytes << " bytes, K of layer 3 begins with "
               << std::to_integer<int>(kv[6][0]) << '\n';
     co_await cache.close();
 }

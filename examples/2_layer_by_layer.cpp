@@ -63,19 +63,19 @@ struct engine {
 // [embed]
 asio::awaitable<std::size_t> prefill(kv_cache& cache, engine& eng, request req)
 {
-    auto match = co_await cache.match(req.scope, req.tokens);      // the longest stored prefix
-    auto load = cache.load(match, eng.kv_pages(req));              // its bytes start moving
+    auto match = co_await cache.match(req.scope, req.tokens); // the longest stored prefix
+    auto load = cache.load(match, eng.kv_pages(req));         // its bytes start moving
 
     for (oc::layer_id layer = 0; layer < eng.layers(); ++layer) {
-        if (co_await load.fetch_layer(layer))                      // this layer's KV is on the device
-            break;                                                 // or lost: see below
-        eng.launch(req, layer, match.tokens());                    // enqueues, does not block
+        if (co_await load.fetch_layer(layer))                       // this layer's KV is on the device
+            break;                                                  // or lost: see below
+        eng.launch(req, layer, match.tokens());                     // enqueues, does not block
         if (co_await load.compute_layer(layer, eng.record_event())) // the scheduler awaits the event
             break;
     }
     auto report = co_await load.finish();
     for (oc::layer_id layer = 0; !report.failed.ok() && layer < eng.layers(); ++layer)
-        eng.launch(req, layer, report.usable_tokens);              // recompute what did not arrive
+        eng.launch(req, layer, report.usable_tokens); // recompute what did not arrive
     co_await cache.store(req.scope, req.tokens, eng.kv_pages(req), eng.record_event());
     co_return report.usable_tokens;
 }

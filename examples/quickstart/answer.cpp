@@ -131,7 +131,8 @@ oc::asio::awaitable<outcome> stream_decode(const question& q, kv_cache& cache)
     out.match = since(out.began);
 
     oc::load_options every_step;
-    every_step.passes = static_cast<std::uint32_t>(q.generate); // the prompt's pass, then one per token but the last
+    every_step.passes =
+        static_cast<std::uint32_t>(q.generate); // the prompt's pass, then one per token but the last
     every_step.timeout = cache.options().load_timeout * every_step.passes;
     auto load = cache.load(match, seq.prefix_pages(q.tokens_per_chunk), every_step);
     seq.begin_prefill(match.tokens());

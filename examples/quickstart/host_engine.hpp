@@ -56,10 +56,13 @@ public:
         @param prefix_slots layers of the prefix that have memory at a time; 0 means all */
     sequence(const llama::model& m, std::vector<std::uint32_t> tokens, std::size_t prefix_tokens,
              std::size_t room_to_generate, std::size_t prefix_slots = 0)
-        : model_(m), tokens_(std::move(tokens)), prefix_rows_(prefix_tokens), room_(room_to_generate),
-          slots_(prefix_slots == 0 ? m.cfg().layers : prefix_slots), prefix_(slots_, {prefix_tokens, m.cfg().kv_width()})
-    {
-    }
+        : model_(m)
+        , tokens_(std::move(tokens))
+        , prefix_rows_(prefix_tokens)
+        , room_(room_to_generate)
+        , slots_(prefix_slots == 0 ? m.cfg().layers : prefix_slots)
+        , prefix_(slots_, {prefix_tokens, m.cfg().kv_width()})
+    {}
     ~sequence() { stream_.synchronize(); }
 
     /** Where the cache puts a loaded prefix. */
@@ -145,7 +148,8 @@ private:
         pass_.emplace(model_, all.subspan(computed_), computed_, how);
     }
 
-    [[nodiscard]] oc::kv_pages pages_over(std::vector<rows>& where, std::size_t capacity, std::uint32_t tokens_per_chunk)
+    [[nodiscard]] oc::kv_pages pages_over(std::vector<rows>& where, std::size_t capacity,
+                                          std::uint32_t tokens_per_chunk)
     {
         std::vector<oc::kv_layer_memory> memory;
         for (rows& r : where) {
@@ -154,7 +158,8 @@ private:
             m.v = reinterpret_cast<std::byte*>(r.v.data());
             memory.push_back(m);
         }
-        return oc::kv_pages::contiguous(geometry_of(model_.cfg(), tokens_per_chunk), std::move(memory), capacity);
+        return oc::kv_pages::contiguous(geometry_of(model_.cfg(), tokens_per_chunk), std::move(memory),
+                                        capacity);
     }
 
     const llama::model& model_;

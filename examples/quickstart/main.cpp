@@ -69,10 +69,9 @@ struct access {
                               s.endpoint.empty() ? checked(oc::s3::endpoint::from_env(), "endpoint")
                                                  : checked(oc::s3::endpoint::parse(s.endpoint), "--endpoint"),
                               checked(oc::s3::default_credentials(), "credentials"), client_options()),
-               s.bucket),
-          cache(checked(kv_cache::create(tier, device, options(s)), "cache"))
-    {
-    }
+               s.bucket)
+        , cache(checked(kv_cache::create(tier, device, options(s)), "cache"))
+    {}
 
     static oc::s3::client_options client_options()
     {
@@ -157,11 +156,13 @@ int prefill(const settings& s)
     const auto report = run(io, create_and_store(store, model, seq, s.tokens_per_chunk));
     const double seconds = std::chrono::duration<double>(steady::now() - computed).count();
     check(report.failed, "cannot store (" + std::to_string(report.dropped) + " chunks dropped)");
-    std::printf("process A: %zu tokens prefilled in %.0f ms; %zu chunks of %u tokens stored in %llu objects, %.2f MB, in %.0f "
+    std::printf("process A: %zu tokens prefilled in %.0f ms; %zu chunks of %u tokens stored in %llu objects, "
+                "%.2f MB, in %.0f "
                 "ms (%s)\n",
                 prompt.size(), std::chrono::duration<double>(computed - began).count() * 1e3,
-                report.stored + report.present, s.tokens_per_chunk, static_cast<unsigned long long>(report.requests),
-                static_cast<double>(report.bytes) / 1e6, seconds * 1e3, s.layout.c_str());
+                report.stored + report.present, s.tokens_per_chunk,
+                static_cast<unsigned long long>(report.requests), static_cast<double>(report.bytes) / 1e6,
+                seconds * 1e3, s.layout.c_str());
     return 0;
 }
 
@@ -190,8 +191,9 @@ std::string why_nothing_matched(asio::io_context& io, const settings& s)
     auto page = run(io, store.tier.list("oc1/", "", 1, until));
     if (!page)
         return page.error().message();
-    return page->keys.empty() ? "the bucket holds no KV: run `prefill` first"
-                              : "the bucket holds KV only of other weights, chunk sizes or prompts than these";
+    return page->keys.empty()
+               ? "the bucket holds no KV: run `prefill` first"
+               : "the bucket holds KV only of other weights, chunk sizes or prompts than these";
 }
 
 link_rate rate_of(const settings& s, const outcome& loaded_whole)
@@ -213,7 +215,8 @@ link_rate rate_of(const settings& s, const outcome& loaded_whole)
 int answer(const settings& s)
 {
     const auto model = llama::model::load(s.model);
-    question q{model, llama::read_prompt(model.cfg(), s.prompt), s.tokens_per_chunk, s.generate, s.layer_slots};
+    question q{model, llama::read_prompt(model.cfg(), s.prompt), s.tokens_per_chunk, s.generate,
+               s.layer_slots};
     asio::io_context io;
     (void)access(io, s); // settings that cannot work are told before any work is done
     std::printf("process B: a prompt of %zu tokens, %zu layers, answered %s ways\n", q.prompt.size(),
@@ -243,8 +246,8 @@ int answer(const settings& s)
             throw complaint("the text of `" + w.way + "` differs from the text without a cache");
     for (const outcome& w : ways)
         if (!w.trouble.ok()) {
-            std::printf("\n  %s: %zu tokens recomputed, %llu corrupt chunks counted\n", w.way.c_str(), w.computed_tokens,
-                        static_cast<unsigned long long>(w.corrupt_chunks));
+            std::printf("\n  %s: %zu tokens recomputed, %llu corrupt chunks counted\n", w.way.c_str(),
+                        w.computed_tokens, static_cast<unsigned long long>(w.corrupt_chunks));
             throw complaint("not everything came from the cache (" + w.way + "): " + w.trouble.message());
         }
     if (!hit)
@@ -280,7 +283,8 @@ int damage(const settings& s)
     const auto id = checked(oc::scope_id(scope_of(model, s.tokens_per_chunk)), "scope");
     const auto chain = oc::hash_chain(id, prompt, s.tokens_per_chunk);
     const std::size_t victim = chain.size() / 2;
-    const auto key = oc::record_key({"", id}, *oc::parse_layout(s.layout), chain[victim], model.cfg().layers / 2);
+    const auto key =
+        oc::record_key({"", id}, *oc::parse_layout(s.layout), chain[victim], model.cfg().layers / 2);
     check(run(io, flip(store.tier, key)), "cannot damage chunk " + std::to_string(victim));
     std::printf("one byte of chunk %zu (tokens %zu ...) flipped in the store: %s\n", victim,
                 victim * s.tokens_per_chunk, key.c_str());
@@ -294,8 +298,10 @@ int main(int argc, char** argv)
     settings s;
     CLI::App app("objectcache, once through: store the KV of a prompt in S3, bring it back layer by layer");
     app.require_subcommand(1);
-    app.add_option("--model", s.model, "a Hugging Face Llama checkpoint: config.json and safetensors")->capture_default_str();
-    app.add_option("--prompt", s.prompt, "text for a byte-level model (256 tokens), decimal token ids otherwise")
+    app.add_option("--model", s.model, "a Hugging Face Llama checkpoint: config.json and safetensors")
+        ->capture_default_str();
+    app.add_option("--prompt", s.prompt,
+                   "text for a byte-level model (256 tokens), decimal token ids otherwise")
         ->capture_default_str();
     app.add_option("--endpoint", s.endpoint, "URL of an S3 store (default: AWS_ENDPOINT_URL, AWS_REGION)");
     app.add_option("--bucket", s.bucket, "made if it does not exist")->capture_default_str();
@@ -306,23 +312,31 @@ int main(int argc, char** argv)
     app.add_option("--shared", s.shared, "share of the prompt that process A has seen")
         ->check(CLI::Range(0.0, 1.0))
         ->capture_default_str();
-    app.add_option("--generate,-n", s.generate, "tokens to generate")->check(CLI::Range(1, 100000))->capture_default_str();
+    app.add_option("--generate,-n", s.generate, "tokens to generate")
+        ->check(CLI::Range(1, 100000))
+        ->capture_default_str();
     app.add_option("--prefetch-depth", s.prefetch_depth, "layers under way at once")
         ->check(CLI::Range(1, 4096))
         ->capture_default_str();
-    app.add_option("--coalesce-kib", s.coalesce_kib, "neighbouring layers of a chunk in one request up to this size")
+    app.add_option("--coalesce-kib", s.coalesce_kib,
+                   "neighbouring layers of a chunk in one request up to this size")
         ->capture_default_str();
-    app.add_flag("--stream-decode", s.stream,
-                 "also decode with the prefix of only a few layers on the device, fetched again at every step");
-    app.add_option("--layer-slots", s.layer_slots, "how many")->check(CLI::Range(1, 4096))->capture_default_str();
-    app.add_option("--mbit", s.mbit, "what the link was shaped to, for the model's row (default: as measured)");
+    app.add_flag(
+        "--stream-decode", s.stream,
+        "also decode with the prefix of only a few layers on the device, fetched again at every step");
+    app.add_option("--layer-slots", s.layer_slots, "how many")
+        ->check(CLI::Range(1, 4096))
+        ->capture_default_str();
+    app.add_option("--mbit", s.mbit,
+                   "what the link was shaped to, for the model's row (default: as measured)");
     app.add_option("--latency-ms", s.latency_ms, "and its time to first byte");
     app.fallthrough();
     int (*job)(const settings&) = nullptr;
-    app.add_subcommand("prefill", "process A: prefill the shared part of the prompt and store its KV")->callback([&] {
-        job = prefill;
+    app.add_subcommand("prefill", "process A: prefill the shared part of the prompt and store its KV")
+        ->callback([&] { job = prefill; });
+    app.add_subcommand("answer", "process B: answer the prompt in three ways and compare")->callback([&] {
+        job = answer;
     });
-    app.add_subcommand("answer", "process B: answer the prompt in three ways and compare")->callback([&] { job = answer; });
     app.add_subcommand("damage", "flip one stored byte of the prompt's KV")->callback([&] { job = damage; });
     CLI11_PARSE(app, argc, argv);
     try {

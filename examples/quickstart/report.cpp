@@ -50,7 +50,9 @@ double outcome::visible_seconds() const
 }
 
 progress_bar::progress_bar(std::string label, std::size_t total)
-    : label_(std::move(label)), total_(std::max<std::size_t>(total, 1)), terminal_(isatty(STDERR_FILENO) == 1)
+    : label_(std::move(label))
+    , total_(std::max<std::size_t>(total, 1))
+    , terminal_(isatty(STDERR_FILENO) == 1)
 {
     if (terminal_)
         draw();
@@ -77,14 +79,16 @@ void progress_bar::draw()
     std::string bar;
     for (std::size_t i = 0; i < width; ++i)
         bar += i < filled ? "█" : "░";
-    std::fprintf(stderr, "%s  %-26s %s %zu/%zu", terminal_ ? "\r" : "", label_.c_str(), bar.c_str(), done_, total_);
+    std::fprintf(stderr, "%s  %-26s %s %zu/%zu", terminal_ ? "\r" : "", label_.c_str(), bar.c_str(), done_,
+                 total_);
     std::fflush(stderr);
 }
 
 double model_ttft(const outcome& seen, const link_rate& link)
 {
     const std::size_t layers = seen.compute.size();
-    const double per_layer = static_cast<double>(seen.load.bytes) / static_cast<double>(layers) / link.bytes_per_second;
+    const double per_layer =
+        static_cast<double>(seen.load.bytes) / static_cast<double>(layers) / link.bytes_per_second;
     std::vector<double> fetch(layers, per_layer), compute;
     fetch.front() += link.latency; // later requests are on their way before the link is free
     for (const interval& c : seen.compute)
@@ -94,16 +98,18 @@ double model_ttft(const outcome& seen, const link_rate& link)
 
 void print_table(const std::vector<outcome>& ways, double model, const link_rate& link)
 {
-    std::printf("\n  %-12s %9s %9s %9s %9s %9s %9s %10s %10s\n", "way", "TTFT ms", "match ms", "loaded", "computed",
-                "requests", "MB", "fetch ms", "visible ms");
+    std::printf("\n  %-12s %9s %9s %9s %9s %9s %9s %10s %10s\n", "way", "TTFT ms", "match ms", "loaded",
+                "computed", "requests", "MB", "fetch ms", "visible ms");
     for (const outcome& w : ways)
         std::printf("  %-12s %9.1f %9.1f %9zu %9zu %9llu %9.2f %10.1f %10.1f\n", w.way.c_str(), w.ttft * 1e3,
-                    w.match * 1e3, w.loaded_tokens, w.computed_tokens, static_cast<unsigned long long>(w.requests),
-                    static_cast<double>(w.load.bytes) / 1e6, w.fetch_seconds() * 1e3, w.visible_seconds() * 1e3);
+                    w.match * 1e3, w.loaded_tokens, w.computed_tokens,
+                    static_cast<unsigned long long>(w.requests), static_cast<double>(w.load.bytes) / 1e6,
+                    w.fetch_seconds() * 1e3, w.visible_seconds() * 1e3);
     if (model > 0)
-        std::printf("  %-12s %9.1f   layerwise after equation 3 of the paper, at %.0f Mbit/s and %.1f ms (%s)\n", "model",
-                    model * 1e3, link.bytes_per_second * 8 / 1e6, link.latency * 1e3,
-                    link.measured ? "as measured by the whole way" : "as the link was set");
+        std::printf(
+            "  %-12s %9.1f   layerwise after equation 3 of the paper, at %.0f Mbit/s and %.1f ms (%s)\n",
+            "model", model * 1e3, link.bytes_per_second * 8 / 1e6, link.latency * 1e3,
+            link.measured ? "as measured by the whole way" : "as the link was set");
     for (const outcome& w : ways)
         if (w.fetch_seconds() > 0)
             std::printf("  %s: %.0f %% of the fetch time is hidden under compute\n", w.way.c_str(),
@@ -120,7 +126,8 @@ void print_layers(const outcome& way)
     const auto column = [&](oc::time_point at) {
         return static_cast<std::size_t>(std::clamp(between(begin, at) / total * columns, 0.0, columns));
     };
-    std::printf("\n  %s: fetch ▒ and compute █ of each layer, %.1f ms from left to right\n", way.way.c_str(), total * 1e3);
+    std::printf("\n  %s: fetch ▒ and compute █ of each layer, %.1f ms from left to right\n", way.way.c_str(),
+                total * 1e3);
     for (std::size_t l = 0; l < way.compute.size(); ++l) {
         const auto& fetched = way.load.layers[l];
         const std::size_t f0 = column(fetched.requested), f1 = std::max(f0 + 1, column(fetched.ready));
@@ -128,9 +135,10 @@ void print_layers(const outcome& way)
         std::string bar;
         for (std::size_t i = 0; i < static_cast<std::size_t>(columns) + 1; ++i)
             bar += i >= c0 && i < c1 ? "█" : i >= f0 && i < f1 ? "▒" : " ";
-        std::printf("  layer %3zu │%s│ fetch %6.1f  compute %6.1f  stall %6.1f ms\n", l, bar.c_str(),
-                    between(fetched.requested, fetched.ready) * 1e3, way.compute[l].seconds() * 1e3,
-                    std::max(0.0, between(l == 0 ? fetched.requested : way.compute[l - 1].to, fetched.ready)) * 1e3);
+        std::printf(
+            "  layer %3zu │%s│ fetch %6.1f  compute %6.1f  stall %6.1f ms\n", l, bar.c_str(),
+            between(fetched.requested, fetched.ready) * 1e3, way.compute[l].seconds() * 1e3,
+            std::max(0.0, between(l == 0 ? fetched.requested : way.compute[l - 1].to, fetched.ready)) * 1e3);
     }
 }
 
@@ -140,11 +148,13 @@ void print_stream(const outcome& way, std::uint64_t bytes_per_step, const link_r
     const double bound = static_cast<double>(bytes_per_step) / link.bytes_per_second;
     const double step = median(way.step_seconds);
     const auto [least, most] = std::ranges::minmax(way.step_seconds);
-    std::printf("\n  streaming decode: the device keeps %zu of %zu layers of the prefix; every step fetches all %zu again\n"
-                "  %.2f MB per step: %.1f ms per token (median of %zu; %.1f ... %.1f), the link's bound is %.1f ms: %.0f %% of "
+    std::printf("\n  streaming decode: the device keeps %zu of %zu layers of the prefix; every step fetches "
+                "all %zu again\n"
+                "  %.2f MB per step: %.1f ms per token (median of %zu; %.1f ... %.1f), the link's bound is "
+                "%.1f ms: %.0f %% of "
                 "the link\n",
-                slots, layers, layers, static_cast<double>(bytes_per_step) / 1e6, step * 1e3, way.step_seconds.size(),
-                least * 1e3, most * 1e3, bound * 1e3, 100 * bound / step);
+                slots, layers, layers, static_cast<double>(bytes_per_step) / 1e6, step * 1e3,
+                way.step_seconds.size(), least * 1e3, most * 1e3, bound * 1e3, 100 * bound / step);
 }
 
 void print_text(std::string_view title, std::string_view text)

@@ -20,12 +20,12 @@ struct outcome {
     std::size_t loaded_tokens = 0;
     std::size_t computed_tokens = 0;
     oc::load_report load;
-    std::uint64_t requests = 0;        ///< probes and reads
+    std::uint64_t requests = 0; ///< probes and reads
     std::uint64_t corrupt_chunks = 0;
-    oc::status trouble;                ///< why less than was stored came from the cache
+    oc::status trouble; ///< why less than was stored came from the cache
     steady::time_point began;
-    std::vector<interval> compute;     ///< per layer, of the prompt's pass
-    std::vector<double> step_seconds;  ///< streaming decode: per generated token
+    std::vector<interval> compute;    ///< per layer, of the prompt's pass
+    std::vector<double> step_seconds; ///< streaming decode: per generated token
 
     /** Fetch time of all layers, and how much of it the engine stood still for. */
     [[nodiscard]] double fetch_seconds() const;

@@ -52,7 +52,8 @@ public:
             return s;
         if (!valid_key_prefix(options.key_prefix))
             return status(errc::invalid_argument, "key_prefix '" + options.key_prefix + "'");
-        auto staging = staging_pool<Device>::create(store.get_executor(), engine_device, options.staging_bytes);
+        auto staging =
+            staging_pool<Device>::create(store.get_executor(), engine_device, options.staging_bytes);
         if (!staging)
             return staging.error();
         return cache(std::make_shared<context>(store.get_executor(), store, engine_device, std::move(options),
@@ -103,16 +104,17 @@ public:
     {
         status refused = pages.validate();
         if (matched.empty()) {
-            if (refused.ok()) // the match of a scope that was refused knows no geometry, and the engine asks for layers
+            if (refused
+                    .ok()) // the match of a scope that was refused knows no geometry, and the engine asks for layers
                 matched.geometry = pages.geometry();
             refused = status();
         } else {
             if (refused.ok() && pages.geometry() != matched.geometry)
                 refused = status(errc::wrong_geometry, "pages are of another geometry than the match");
             if (refused.ok() && pages.capacity_tokens() < matched.tokens())
-                refused = status(errc::invalid_argument, "pages have room for " +
-                                                             std::to_string(pages.capacity_tokens()) + " of " +
-                                                             std::to_string(matched.tokens()) + " tokens");
+                refused = status(errc::invalid_argument,
+                                 "pages have room for " + std::to_string(pages.capacity_tokens()) + " of " +
+                                     std::to_string(matched.tokens()) + " tokens");
         }
         if (how.passes == 0)
             how.passes = 1;
@@ -167,8 +169,8 @@ public:
 private:
     explicit cache(std::shared_ptr<context> c) : context_(std::move(c)) {}
 
-    static asio::awaitable<prefix_match> find(std::shared_ptr<context> shared, result<digest> id, kv_geometry geometry,
-                                              std::vector<token_id> tokens)
+    static asio::awaitable<prefix_match> find(std::shared_ptr<context> shared, result<digest> id,
+                                              kv_geometry geometry, std::vector<token_id> tokens)
     {
         if (!id)
             co_return prefix_match(id.error());
@@ -181,8 +183,9 @@ private:
         co_return co_await finder->run();
     }
 
-    static asio::awaitable<store_report> save(std::shared_ptr<context> shared, result<digest> id, kv_geometry geometry,
-                                              std::vector<token_id> tokens, kv_pages pages, event after)
+    static asio::awaitable<store_report> save(std::shared_ptr<context> shared, result<digest> id,
+                                              kv_geometry geometry, std::vector<token_id> tokens,
+                                              kv_pages pages, event after)
     {
         store_report report;
         if (!id)
@@ -194,7 +197,8 @@ private:
         else if (pages.geometry() != geometry)
             report.failed = status(errc::wrong_geometry, "pages are of another geometry than the scope");
         else if (pages.layer_slots() < geometry.layers)
-            report.failed = status(errc::invalid_argument, "pages that keep only some layers cannot be stored from");
+            report.failed =
+                status(errc::invalid_argument, "pages that keep only some layers cannot be stored from");
         else if (pages.capacity_tokens() < geometry.whole_chunks(tokens.size()) * geometry.tokens_per_chunk)
             report.failed = status(errc::invalid_argument, "pages have no room for the tokens to be stored");
         if (!report.failed.ok())
@@ -213,8 +217,8 @@ private:
         co_return report;
     }
 
-    static asio::awaitable<void> run_store(std::shared_ptr<detail::store_state<Device, Tier>> state, event after,
-                                           store_report& report, latch& ended)
+    static asio::awaitable<void> run_store(std::shared_ptr<detail::store_state<Device, Tier>> state,
+                                           event after, store_report& report, latch& ended)
     {
         report = co_await state->run(std::move(after));
         ended.set();

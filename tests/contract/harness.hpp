@@ -65,10 +65,7 @@ struct environment {
         }
     }
     /** Wait for the kernel too; gives up when nothing happens for long. */
-    bool run_until(const std::function<bool()>& done)
-    {
-        return oc::testing::run_until(*io, done);
-    }
+    bool run_until(const std::function<bool()>& done) { return oc::testing::run_until(*io, done); }
     /** Run a coroutine of the test itself to its end. */
     void run(asio::awaitable<void> body)
     {

@@ -130,7 +130,8 @@ TEST_CASE_FIXTURE(s3_faults::fixture, "a silent server is left when the deadline
             out = co_await std::move(work);
         };
         asio::co_spawn(*env.io, body(*this, until, into, ended), asio::detached);
-        REQUIRE(env.run_until([&] { return seen != 0; })); // the request is at the server, and there is silence
+        REQUIRE(
+            env.run_until([&] { return seen != 0; })); // the request is at the server, and there is silence
         env.settle();
         CHECK_FALSE(ended);
         env.time.advance(std::chrono::seconds(3));

@@ -45,10 +45,11 @@ inline std::vector<oc::token_id> tokens(std::size_t n, oc::token_id first = 100)
 /** KV memory of one sequence, K and V apart, every layer contiguous. */
 struct memory {
     memory(const oc::kv_geometry& g, std::size_t capacity, std::size_t slots = 0)
-        : shape(g), rows(capacity), layer_slots(slots == 0 ? g.layers : slots),
-          bytes(layer_slots * 2 * capacity * g.row_bytes())
-    {
-    }
+        : shape(g)
+        , rows(capacity)
+        , layer_slots(slots == 0 ? g.layers : slots)
+        , bytes(layer_slots * 2 * capacity * g.row_bytes())
+    {}
 
     [[nodiscard]] std::size_t layer_bytes() const { return rows * shape.row_bytes(); }
     [[nodiscard]] std::byte* k(std::size_t slot) { return bytes.data() + slot * 2 * layer_bytes(); }

@@ -35,7 +35,8 @@ template <std::unsigned_integral T>
 {
     T value = 0;
     for (std::size_t i = 0; i < sizeof(T); ++i)
-        value = static_cast<T>(value | static_cast<T>(static_cast<T>(std::to_integer<unsigned>(in[i])) << (8 * i)));
+        value = static_cast<T>(value |
+                               static_cast<T>(static_cast<T>(std::to_integer<unsigned>(in[i])) << (8 * i)));
     return value;
 }
 

@@ -21,7 +21,10 @@ public:
     [[nodiscard]] constexpr time_point at() const noexcept { return at_; }
     [[nodiscard]] constexpr bool passed(time_point now) const noexcept { return now >= at_; }
     /** The nearer of two: an operation inside another may never outlast it. */
-    [[nodiscard]] constexpr deadline nearer(deadline other) const noexcept { return at_ < other.at_ ? *this : other; }
+    [[nodiscard]] constexpr deadline nearer(deadline other) const noexcept
+    {
+        return at_ < other.at_ ? *this : other;
+    }
     friend constexpr auto operator<=>(const deadline&, const deadline&) = default;
 
 private:

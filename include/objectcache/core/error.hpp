@@ -70,7 +70,10 @@ public:
     /** One line for people: the detail, then the code's own message. Empty when ok. */
     [[nodiscard]] std::string message() const;
 
-    friend bool operator==(const status& s, condition c) noexcept { return s.code_ == make_error_condition(c); }
+    friend bool operator==(const status& s, condition c) noexcept
+    {
+        return s.code_ == make_error_condition(c);
+    }
     friend bool operator==(const status& s, errc c) noexcept { return s.code_ == make_error_code(c); }
 
 private:

@@ -36,7 +36,10 @@ public:
 
     /** The failure; a default (successful) status when there is a value. */
     [[nodiscard]] status error() const { return ok() ? status() : *std::get_if<1>(&state_); }
-    [[nodiscard]] error_code code() const noexcept { return ok() ? error_code() : std::get_if<1>(&state_)->code(); }
+    [[nodiscard]] error_code code() const noexcept
+    {
+        return ok() ? error_code() : std::get_if<1>(&state_)->code();
+    }
 
 private:
     std::variant<T, status> state_;

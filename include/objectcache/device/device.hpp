@@ -41,20 +41,47 @@ enum class copy_queue { load, store };
 
     @par Threads `copy`, `record`, `open_gate`: the pipeline's thread. `query`, `wait_gate`: any thread. */
 template <class D>
-concept device = requires(D& d, std::span<const copy_op> ops, copy_queue queue, const typename D::event& event,
-                          typename D::gates& gates, typename D::stream_ref stream, std::size_t n, byte_span block) {
+concept device = requires(D& d, std::span<const copy_op> ops, copy_queue queue,
+                          const typename D::event& event, typename D::gates& gates,
+                          typename D::stream_ref stream, std::size_t n, byte_span block)
+{
     requires std::copyable<typename D::event> && std::default_initializable<typename D::event>;
     requires std::copyable<typename D::stream_ref>;
     requires std::movable<typename D::gates>;
-    { d.allocate_staging(n) } -> std::same_as<result<byte_span>>;
-    { d.free_staging(block) } noexcept;
-    { d.copy(queue, ops) } noexcept -> std::same_as<error_code>;
-    { d.record(queue) } noexcept -> std::same_as<typename D::event>;
-    { d.query(event) } noexcept -> std::same_as<event_state>;
-    { d.make_gates(n) } -> std::same_as<typename D::gates>;
-    { d.open_gate(gates, n) } noexcept -> std::same_as<error_code>;
-    { d.force_gate(gates, n) } noexcept;
-    { d.wait_gate(gates, n, stream) } noexcept -> std::same_as<error_code>;
+    {
+        d.allocate_staging(n)
+        } -> std::same_as<result<byte_span>>;
+    {
+        d.free_staging(block)
+    }
+    noexcept;
+    {
+        d.copy(queue, ops)
+    }
+    noexcept->std::same_as<error_code>;
+    {
+        d.record(queue)
+    }
+    noexcept->std::same_as<typename D::event>;
+    {
+        d.query(event)
+    }
+    noexcept->std::same_as<event_state>;
+    {
+        d.make_gates(n)
+        } -> std::same_as<typename D::gates>;
+    {
+        d.open_gate(gates, n)
+    }
+    noexcept->std::same_as<error_code>;
+    {
+        d.force_gate(gates, n)
+    }
+    noexcept;
+    {
+        d.wait_gate(gates, n, stream)
+    }
+    noexcept->std::same_as<error_code>;
 };
 
 } // namespace objectcache

@@ -20,7 +20,10 @@ class host_event {
 public:
     host_event() = default;
 
-    [[nodiscard]] bool done() const noexcept { return !reached_ || reached_->load(std::memory_order_acquire) != 0; }
+    [[nodiscard]] bool done() const noexcept
+    {
+        return !reached_ || reached_->load(std::memory_order_acquire) != 0;
+    }
 
     /** Block the calling thread until the event is reached. */
     void wait() const noexcept

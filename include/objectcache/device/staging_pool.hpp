@@ -25,9 +25,11 @@ class staging_pool {
         std::shared_ptr<fair_queue> line;
 
         slab(Device& d, byte_span m, asio::any_io_executor executor)
-            : owner(d), memory(m), blocks(m.size()), line(std::make_shared<fair_queue>(std::move(executor)))
-        {
-        }
+            : owner(d)
+            , memory(m)
+            , blocks(m.size())
+            , line(std::make_shared<fair_queue>(std::move(executor)))
+        {}
         ~slab() { owner.free_staging(memory); }
     };
 
@@ -49,7 +51,8 @@ public:
         void release() noexcept
         {
             if (auto from = std::exchange(from_, nullptr)) {
-                from->blocks.give(static_cast<std::size_t>(bytes_.data() - from->memory.data()), bytes_.size());
+                from->blocks.give(static_cast<std::size_t>(bytes_.data() - from->memory.data()),
+                                  bytes_.size());
                 from->line->serve();
             }
         }
@@ -89,7 +92,8 @@ public:
     {
         auto shared = slab_;
         if (size == 0 || size > shared->blocks.capacity())
-            co_return result<lease>(errc::exhausted, std::to_string(size) + " bytes of staging, the pool has " +
+            co_return result<lease>(errc::exhausted, std::to_string(size) +
+                                                         " bytes of staging, the pool has " +
                                                          std::to_string(shared->blocks.capacity()));
         std::optional<std::size_t> offset;
         auto take = [&]() -> bool { return (offset = shared->blocks.take(size)).has_value(); };

@@ -52,9 +52,9 @@ public:
     };
 
     byte_budget(asio::any_io_executor executor, std::uint64_t capacity)
-        : state_(std::make_shared<state>(state{capacity, 0, std::make_shared<fair_queue>(std::move(executor))}))
-    {
-    }
+        : state_(
+              std::make_shared<state>(state{capacity, 0, std::make_shared<fair_queue>(std::move(executor))}))
+    {}
 
     [[nodiscard]] std::uint64_t capacity() const noexcept { return state_->capacity; }
     [[nodiscard]] std::uint64_t in_use() const noexcept { return state_->used; }

@@ -46,9 +46,9 @@ private:
 class timer {
 public:
     explicit timer(const asio::any_io_executor& executor)
-        : clock_(&clock::of(executor)), native_(executor, time_point::max())
-    {
-    }
+        : clock_(&clock::of(executor))
+        , native_(executor, time_point::max())
+    {}
     timer(const timer&) = delete;
     timer& operator=(const timer&) = delete;
     ~timer() { clock_->disarm(native_); }

@@ -24,8 +24,7 @@ class latch {
 public:
     explicit latch(const asio::any_io_executor& executor)
         : closed_(executor, asio::steady_timer::time_point::max())
-    {
-    }
+    {}
 
     [[nodiscard]] bool is_set() const noexcept { return set_; }
 

@@ -26,10 +26,8 @@ namespace objectcache {
     @par Threads Not safe: one thread, or one strand, at a time. */
 class task_group {
 public:
-    explicit task_group(asio::any_io_executor executor)
-        : state_(std::make_shared<state>(std::move(executor)))
-    {
-    }
+    explicit task_group(asio::any_io_executor executor) : state_(std::make_shared<state>(std::move(executor)))
+    {}
     task_group(const task_group&) = delete;
     task_group& operator=(const task_group&) = delete;
     ~task_group() { cancel(); }
@@ -51,10 +49,7 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return state_->children.size(); }
 
     /** Ask every child, and every later one, to end. */
-    void cancel()
-    {
-        state_->cancel();
-    }
+    void cancel() { state_->cancel(); }
 
     /** Wait until no child is left. Several may wait.
 

@@ -34,7 +34,8 @@ struct scope {
         text. */
     std::optional<std::string> config{};
     std::optional<std::string> adapter{}; ///< a LoRA adapter and its revision
-    std::optional<std::string> tenant_salt{}; ///< keeps tenants from sharing, and probing for, each other's prefixes
+    std::optional<std::string>
+        tenant_salt{}; ///< keeps tenants from sharing, and probing for, each other's prefixes
 
     friend bool operator==(const scope&, const scope&) = default;
 };

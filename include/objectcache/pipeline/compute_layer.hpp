@@ -32,16 +32,20 @@ public:
 
     compute_layer(std::shared_ptr<detail::load_state<Device, Tier>> load, layer_id layer, event done,
                   std::uint32_t pass)
-        : load_(std::move(load)), layer_(layer), done_(std::move(done)), pass_(pass)
-    {
-    }
+        : load_(std::move(load))
+        , layer_(layer)
+        , done_(std::move(done))
+        , pass_(pass)
+    {}
 
     template <asio::completion_token_for<void(error_code)> Token>
     auto operator()(Token&& token)
     {
         return start_operation<error_code>(
             load_->executor(),
-            [load = load_, layer = layer_, done = done_, pass = pass_] { return load->compute(layer, done, pass); },
+            [load = load_, layer = layer_, done = done_, pass = pass_] {
+                return load->compute(layer, done, pass);
+            },
             std::forward<Token>(token));
     }
 

@@ -34,8 +34,7 @@ public:
 
     event_scheduler(asio::any_io_executor executor, Device& owner)
         : state_(std::make_shared<state>(std::move(executor), owner))
-    {
-    }
+    {}
     event_scheduler(event_scheduler&&) = default;
     ~event_scheduler()
     {
@@ -75,9 +74,11 @@ public:
 private:
     struct pending {
         pending(const asio::any_io_executor& ex, event e, event_kind k, time_point at)
-            : reached(ex), what(std::move(e)), kind(k), since(at)
-        {
-        }
+            : reached(ex)
+            , what(std::move(e))
+            , kind(k)
+            , since(at)
+        {}
         latch reached;
         event what;
         event_kind kind;

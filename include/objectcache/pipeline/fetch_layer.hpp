@@ -29,15 +29,17 @@ template <device Device, tier Tier>
 class [[nodiscard]] fetch_layer : public awaitable_operation<fetch_layer<Device, Tier>, error_code> {
 public:
     fetch_layer(std::shared_ptr<detail::load_state<Device, Tier>> load, layer_id layer, std::uint32_t pass)
-        : load_(std::move(load)), layer_(layer), pass_(pass)
-    {
-    }
+        : load_(std::move(load))
+        , layer_(layer)
+        , pass_(pass)
+    {}
 
     template <asio::completion_token_for<void(error_code)> Token>
     auto operator()(Token&& token)
     {
         return start_operation<error_code>(
-            load_->executor(), [load = load_, layer = layer_, pass = pass_] { return load->wait(layer, pass); },
+            load_->executor(),
+            [load = load_, layer = layer_, pass = pass_] { return load->wait(layer, pass); },
             std::forward<Token>(token));
     }
 

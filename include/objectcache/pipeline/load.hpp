@@ -56,7 +56,7 @@ public:
 
     /** Await the engine's compute of a layer: see `objectcache::compute_layer`. */
     [[nodiscard]] objectcache::compute_layer<Device, Tier> compute_layer(layer_id layer, event done,
-                                                                        std::uint32_t pass = 0)
+                                                                         std::uint32_t pass = 0)
     {
         return {state_, layer, std::move(done), pass};
     }
@@ -125,8 +125,8 @@ private:
     @par Lifetime `load` and `launch` must outlive the operation.
     @par Errors As `fetch_layer` and `compute_layer`. */
 template <device Device, tier Tier, class Launch>
-[[nodiscard]] asio::awaitable<error_code> run_layers(kv_load<Device, Tier>& load, layer_id layers, Launch& launch,
-                                                     std::uint32_t pass = 0)
+[[nodiscard]] asio::awaitable<error_code> run_layers(kv_load<Device, Tier>& load, layer_id layers,
+                                                     Launch& launch, std::uint32_t pass = 0)
 {
     // What was launched is awaited, cancelled or not: no cancellation may throw past it or end that wait.
     const bool throws = co_await asio::this_coro::throw_if_cancelled();

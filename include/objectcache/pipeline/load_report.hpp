@@ -24,11 +24,11 @@ struct layer_timing {
 
 /** How a load went. */
 struct load_report {
-    status failed;                     ///< the first failure; ok when every layer arrived
-    std::size_t usable_tokens = 0;     ///< tokens whose KV is on the device in every layer
-    std::uint64_t requests = 0;        ///< reads sent
-    std::uint64_t bytes = 0;           ///< bytes read and verified
-    std::vector<layer_timing> layers;  ///< of the last pass, in layer order
+    status failed;                    ///< the first failure; ok when every layer arrived
+    std::size_t usable_tokens = 0;    ///< tokens whose KV is on the device in every layer
+    std::uint64_t requests = 0;       ///< reads sent
+    std::uint64_t bytes = 0;          ///< bytes read and verified
+    std::vector<layer_timing> layers; ///< of the last pass, in layer order
 };
 
 } // namespace objectcache

@@ -18,7 +18,7 @@ struct prefix_match {
     digest scope;                 ///< id of the scope it was looked for in
     kv_geometry geometry;         ///< of that scope
     std::vector<chunk_id> chunks; ///< the matched chunks, from the sequence's start
-    status ended_by;              ///< why it is not longer, when that is not plain absence: the store failed, time was up
+    status ended_by; ///< why it is not longer, when that is not plain absence: the store failed, time was up
 
     /** Tokens whose KV can be loaded. */
     [[nodiscard]] std::size_t tokens() const noexcept { return chunks.size() * geometry.tokens_per_chunk; }

@@ -22,21 +22,22 @@ class memory_tier {
 public:
     /** @param capacity bytes of object data to keep; an object larger than this is not kept. */
     explicit memory_tier(asio::any_io_executor executor, std::uint64_t capacity = std::uint64_t{1} << 30)
-        : executor_(std::move(executor)), capacity_(capacity)
-    {
-    }
+        : executor_(std::move(executor))
+        , capacity_(capacity)
+    {}
 
     [[nodiscard]] asio::any_io_executor get_executor() const noexcept { return executor_; }
     [[nodiscard]] std::uint64_t bytes() const noexcept { return used_; }
     [[nodiscard]] std::size_t objects() const noexcept { return index_.size(); }
 
-    [[nodiscard]] asio::awaitable<status> read(std::string key, byte_range range, byte_span into, deadline until);
+    [[nodiscard]] asio::awaitable<status> read(std::string key, byte_range range, byte_span into,
+                                               deadline until);
     [[nodiscard]] asio::awaitable<status> write(std::string key, std::span<const const_byte_span> parts,
                                                 if_exists mode, deadline until);
     [[nodiscard]] asio::awaitable<result<object_stat>> stat(std::string key, deadline until);
     [[nodiscard]] asio::awaitable<status> remove(std::string key, deadline until);
-    [[nodiscard]] asio::awaitable<result<key_page>> list(std::string prefix, std::string continuation, std::size_t most,
-                                                         deadline until);
+    [[nodiscard]] asio::awaitable<result<key_page>> list(std::string prefix, std::string continuation,
+                                                         std::size_t most, deadline until);
 
     /** The stored bytes, for tests that damage them. Null when there is no such object. */
     [[nodiscard]] std::vector<std::byte>* find(const std::string& key);

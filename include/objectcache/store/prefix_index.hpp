@@ -22,10 +22,11 @@ class prefix_index {
 public:
     /** @param capacity chunks to remember; the least recently touched go first
         @param ttl how long a belief holds; keep it shorter than the bucket's lifecycle rule */
-    explicit prefix_index(std::size_t capacity = std::size_t{1} << 20, duration ttl = std::chrono::minutes(10))
-        : capacity_(capacity), ttl_(ttl)
-    {
-    }
+    explicit prefix_index(std::size_t capacity = std::size_t{1} << 20,
+                          duration ttl = std::chrono::minutes(10))
+        : capacity_(capacity)
+        , ttl_(ttl)
+    {}
 
     void add(const chunk_id& chunk, time_point now) { touch(chunk, belief::stored, now); }
 
@@ -40,7 +41,10 @@ public:
         }
     }
 
-    [[nodiscard]] bool contains(const chunk_id& chunk, time_point now) const { return is(chunk, belief::stored, now); }
+    [[nodiscard]] bool contains(const chunk_id& chunk, time_point now) const
+    {
+        return is(chunk, belief::stored, now);
+    }
     [[nodiscard]] bool is_damaged(const chunk_id& chunk, time_point now) const
     {
         return is(chunk, belief::damaged, now);

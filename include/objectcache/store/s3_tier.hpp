@@ -17,15 +17,17 @@ namespace objectcache {
 class s3_tier {
 public:
     s3_tier(asio::any_io_executor executor, s3::client client, std::string bucket)
-        : executor_(std::move(executor)), client_(std::move(client)), bucket_(std::move(bucket))
-    {
-    }
+        : executor_(std::move(executor))
+        , client_(std::move(client))
+        , bucket_(std::move(bucket))
+    {}
 
     [[nodiscard]] asio::any_io_executor get_executor() const noexcept { return executor_; }
     [[nodiscard]] s3::client& client() noexcept { return client_; }
     [[nodiscard]] const std::string& bucket() const noexcept { return bucket_; }
 
-    [[nodiscard]] asio::awaitable<status> read(std::string key, byte_range range, byte_span into, deadline until)
+    [[nodiscard]] asio::awaitable<status> read(std::string key, byte_range range, byte_span into,
+                                               deadline until)
     {
         const s3::op_options how{until};
         auto got = co_await client_.get(bucket_, std::move(key), range, into, how);

@@ -53,13 +53,27 @@ struct key_page {
     @par Threads One thread, or one strand, at a time. */
 template <class T>
 concept tier = requires(T& t, std::string key, byte_range range, byte_span into,
-                        std::span<const const_byte_span> parts, if_exists mode, std::size_t most, deadline until) {
-    { t.get_executor() } -> std::convertible_to<asio::any_io_executor>;
-    { t.read(key, range, into, until) } -> std::same_as<asio::awaitable<status>>;
-    { t.write(key, parts, mode, until) } -> std::same_as<asio::awaitable<status>>;
-    { t.stat(key, until) } -> std::same_as<asio::awaitable<result<object_stat>>>;
-    { t.remove(key, until) } -> std::same_as<asio::awaitable<status>>;
-    { t.list(key, key, most, until) } -> std::same_as<asio::awaitable<result<key_page>>>;
+                        std::span<const const_byte_span> parts, if_exists mode, std::size_t most,
+                        deadline until)
+{
+    {
+        t.get_executor()
+        } -> std::convertible_to<asio::any_io_executor>;
+    {
+        t.read(key, range, into, until)
+        } -> std::same_as<asio::awaitable<status>>;
+    {
+        t.write(key, parts, mode, until)
+        } -> std::same_as<asio::awaitable<status>>;
+    {
+        t.stat(key, until)
+        } -> std::same_as<asio::awaitable<result<object_stat>>>;
+    {
+        t.remove(key, until)
+        } -> std::same_as<asio::awaitable<status>>;
+    {
+        t.list(key, key, most, until)
+        } -> std::same_as<asio::awaitable<result<key_page>>>;
 };
 
 } // namespace objectcache

@@ -22,7 +22,10 @@ namespace objectcache::testing {
 class fail_counter {
 public:
     fail_counter() = default;
-    explicit fail_counter(std::size_t fail_at, errc with = errc::connection_lost) : fail_at_(fail_at), with_(with) {}
+    explicit fail_counter(std::size_t fail_at, errc with = errc::connection_lost)
+        : fail_at_(fail_at)
+        , with_(with)
+    {}
 
     /** To be called at each fallible step: the failure when this is the chosen one. */
     [[nodiscard]] error_code step() noexcept

@@ -151,7 +151,10 @@ public:
         return e;
     }
 
-    [[nodiscard]] event_state query(const event& e) noexcept { return e.state_ ? *e.state_ : event_state::done; }
+    [[nodiscard]] event_state query(const event& e) noexcept
+    {
+        return e.state_ ? *e.state_ : event_state::done;
+    }
 
     [[nodiscard]] gates make_gates(std::size_t count)
     {

@@ -32,7 +32,8 @@ public:
     };
 
     explicit recording_tier(asio::any_io_executor executor, fail_counter* fuse = nullptr)
-        : under_(executor), fuse_(fuse)
+        : under_(executor)
+        , fuse_(fuse)
     {
         for (door& d : doors_)
             d.line = std::make_shared<fair_queue>(executor);
@@ -68,7 +69,8 @@ public:
     void release_reads() { release(call::read); }
     [[nodiscard]] std::size_t reads_waiting() const noexcept { return waiting(call::read); }
 
-    [[nodiscard]] asio::awaitable<status> read(std::string key, byte_range range, byte_span into, deadline until)
+    [[nodiscard]] asio::awaitable<status> read(std::string key, byte_range range, byte_span into,
+                                               deadline until)
     {
         status s = co_await enter(call::read, key, range, until);
         if (s.ok())
@@ -104,8 +106,8 @@ public:
             s = co_await under_.remove(key, until);
         co_return s.ok() ? step(key) : s;
     }
-    [[nodiscard]] asio::awaitable<result<key_page>> list(std::string prefix, std::string continuation, std::size_t most,
-                                                         deadline until)
+    [[nodiscard]] asio::awaitable<result<key_page>> list(std::string prefix, std::string continuation,
+                                                         std::size_t most, deadline until)
     {
         const byte_range nothing;
         if (status s = co_await enter(call::list, prefix, nothing, until); !s.ok())

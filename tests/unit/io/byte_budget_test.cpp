@@ -19,7 +19,8 @@ namespace byte_budget_test {
 
 using share = std::optional<result<byte_budget::ticket>>;
 
-asio::awaitable<void> take(byte_budget& budget, std::uint64_t amount, priority who, deadline until, share& out)
+asio::awaitable<void> take(byte_budget& budget, std::uint64_t amount, priority who, deadline until,
+                           share& out)
 {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
@@ -102,7 +103,10 @@ TEST_CASE_FIXTURE(byte_budget_test::fixture, "a waiter can be cancelled before a
     asio::cancellation_signal signal;
     asio::co_spawn(io, byte_budget_test::take(budget, 10, priority::load, deadline::never(), waiting),
                    asio::bind_cancellation_slot(signal.slot(), asio::detached));
-    SUBCASE("while") { poll(); }
+    SUBCASE("while")
+    {
+        poll();
+    }
     SUBCASE("before") {}
     signal.emit(asio::cancellation_type::total);
     poll();

@@ -52,8 +52,14 @@ TEST_CASE("a cancelled or rearmed wait says so")
     asio::co_spawn(io, clock_test::wait_into(t, fired), asio::detached);
     io.poll();
 
-    SUBCASE("cancelled") { t.cancel(); }
-    SUBCASE("rearmed") { t.expires_at(t.now() + 20s); }
+    SUBCASE("cancelled")
+    {
+        t.cancel();
+    }
+    SUBCASE("rearmed")
+    {
+        t.expires_at(t.now() + 20s);
+    }
     io.restart();
     io.poll();
     CHECK(fired == false);

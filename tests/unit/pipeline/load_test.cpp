@@ -13,8 +13,6 @@
 #include <doctest/doctest.h>
 #include <support/kv_fixture.hpp>
 
-
-
 using namespace objectcache;
 
 namespace load_test {
@@ -32,8 +30,10 @@ cache_options small_options(layout where = layout::chunk_objects)
 /** One reactor, one tier, one device, and a cache over them, with the KV of 5 chunks (and a bit) stored. */
 struct world {
     explicit world(cache_options options = small_options(), std::size_t prompt = 5 * 16 + 3)
-        : tokens(kv_fixture::tokens(prompt)), source(shape, prompt), target(shape, prompt),
-          kv(*gated_cache::create(tier, device, options))
+        : tokens(kv_fixture::tokens(prompt))
+        , source(shape, prompt)
+        , target(shape, prompt)
+        , kv(*gated_cache::create(tier, device, options))
     {
         source.fill();
         target.clear();
@@ -168,7 +168,8 @@ TEST_CASE("layer i is ready while layer i+1 still travels, and its gate is opene
             device.run_one(copy_queue::load);
         }
         CHECK(world.loaded(0, 80));
-        device.run_one(copy_queue::load); // the event behind the gate: the host hears of it later than the stream
+        device.run_one(
+            copy_queue::load); // the event behind the gate: the host hears of it later than the stream
         CHECK_FALSE(co_await load.fetch_layer(0));
         CHECK_FALSE(device.last_gates().open(3));
         device.release(copy_queue::load);
@@ -220,8 +221,14 @@ TEST_CASE("damage, loss and foreign bytes are misses with the right reason, neve
     const std::vector<std::byte>& fourth = *w.tier.stored().find(chunk_key(keys, chain[3]));
 
     errc expected = errc::checksum_mismatch;
-    SUBCASE("a flipped bit") { third[header_bytes + 1056 + 100] ^= std::byte{4}; }
-    SUBCASE("a flipped bit in a trailer") { third[header_bytes + 1056 + 1030] ^= std::byte{4}; }
+    SUBCASE("a flipped bit")
+    {
+        third[header_bytes + 1056 + 100] ^= std::byte{4};
+    }
+    SUBCASE("a flipped bit in a trailer")
+    {
+        third[header_bytes + 1056 + 1030] ^= std::byte{4};
+    }
     SUBCASE("another chunk's object")
     {
         third = fourth;

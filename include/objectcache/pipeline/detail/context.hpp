@@ -21,11 +21,17 @@ namespace objectcache::detail {
 template <device Device, tier Tier>
 struct pipeline_context {
     pipeline_context(asio::any_io_executor ex, Tier& t, Device& d, cache_options o, staging_pool<Device> pool)
-        : executor(ex), store(t), owner(d), options(std::move(o)), time(clock::of(ex)), staging(std::move(pool)),
-          events(ex, d), requests(ex, options.max_requests), index(options.index_chunks, options.index_ttl),
-          running(ex)
-    {
-    }
+        : executor(ex)
+        , store(t)
+        , owner(d)
+        , options(std::move(o))
+        , time(clock::of(ex))
+        , staging(std::move(pool))
+        , events(ex, d)
+        , requests(ex, options.max_requests)
+        , index(options.index_chunks, options.index_ttl)
+        , running(ex)
+    {}
 
     asio::any_io_executor executor;
     Tier& store;

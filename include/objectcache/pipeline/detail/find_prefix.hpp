@@ -24,24 +24,30 @@ class prefix_finder : public std::enable_shared_from_this<prefix_finder<Device, 
 public:
     using context = pipeline_context<Device, Tier>;
 
-    prefix_finder(std::shared_ptr<context> shared, digest scope, kv_geometry geometry, std::vector<chunk_id> chain)
-        : context_(std::move(shared)), keys_{context_->options.key_prefix, scope}, geometry_(geometry),
-          chain_(std::move(chain)), known_(context_->index.known_prefix(chain_, context_->time.now())),
-          search_(chain_.size() - known_), until_(context_->in(context_->options.match_timeout))
-    {
-    }
+    prefix_finder(std::shared_ptr<context> shared, digest scope, kv_geometry geometry,
+                  std::vector<chunk_id> chain)
+        : context_(std::move(shared))
+        , keys_{context_->options.key_prefix, scope}
+        , geometry_(geometry)
+        , chain_(std::move(chain))
+        , known_(context_->index.known_prefix(chain_, context_->time.now()))
+        , search_(chain_.size() - known_)
+        , until_(context_->in(context_->options.match_timeout))
+    {}
 
     asio::awaitable<prefix_match> run()
     {
         auto keep = this->shared_from_this();
-        for (auto round = search_.next_round(); !round.empty() && ended_by_.ok(); round = search_.next_round()) {
+        for (auto round = search_.next_round(); !round.empty() && ended_by_.ok();
+             round = search_.next_round()) {
             task_group probes(context_->executor);
             for (const std::size_t index : round)
                 probes.spawn(probe(keep, index));
             co_await probes.join();
             // Between two rounds nobody else would notice.
             const auto cancellation = co_await asio::this_coro::cancellation_state;
-            if (ended_by_.ok() && !search_.done() && cancellation.cancelled() != asio::cancellation_type::none)
+            if (ended_by_.ok() && !search_.done() &&
+                cancellation.cancelled() != asio::cancellation_type::none)
                 ended_by_ = status(errc::cancelled);
         }
         std::size_t length = known_ + search_.length();

@@ -36,10 +36,16 @@ public:
     using lease = typename staging_pool<Device>::lease;
 
     load_state(std::shared_ptr<context> shared, prefix_match matched, kv_pages pages, load_options options)
-        : context_(std::move(shared)), match_(std::move(matched)), pages_(std::move(pages)), options_(options),
-          keys_{context_->options.key_prefix, match_.scope}, work_(context_->executor), settled_(context_->executor),
-          until_(context_->in(options.timeout > duration::zero() ? options.timeout : context_->options.load_timeout)),
-          usable_(match_.chunks.size())
+        : context_(std::move(shared))
+        , match_(std::move(matched))
+        , pages_(std::move(pages))
+        , options_(options)
+        , keys_{context_->options.key_prefix, match_.scope}
+        , work_(context_->executor)
+        , settled_(context_->executor)
+        , until_(context_->in(options.timeout > duration::zero() ? options.timeout
+                                                                 : context_->options.load_timeout))
+        , usable_(match_.chunks.size())
     {
         const std::size_t total = std::size_t{match_.geometry.layers} * options_.passes;
         for (std::size_t v = 0; v < total; ++v)
@@ -60,10 +66,7 @@ public:
     [[nodiscard]] std::uint32_t passes() const noexcept { return options_.passes; }
 
     /** Begin. `refused` ends the load before it starts: the layers fail, nothing is read. */
-    void start(status refused)
-    {
-        context_->running.spawn(run(this->shared_from_this(), std::move(refused)));
-    }
+    void start(status refused) { context_->running.spawn(run(this->shared_from_this(), std::move(refused))); }
 
     asio::awaitable<error_code> wait(layer_id layer, std::uint32_t pass)
     {
@@ -152,9 +155,11 @@ public:
 private:
     struct layer_state {
         layer_state(const asio::any_io_executor& ex, std::size_t parts)
-            : ready(ex), computed(ex), to_enqueue(parts), to_end(parts)
-        {
-        }
+            : ready(ex)
+            , computed(ex)
+            , to_enqueue(parts)
+            , to_end(parts)
+        {}
         latch ready, computed;
         std::size_t to_enqueue; // parts whose copies are not enqueued yet
         std::size_t to_end;     // parts that have not ended
@@ -172,7 +177,10 @@ private:
     {
         return std::size_t{pass} * match_.geometry.layers + layer;
     }
-    [[nodiscard]] layer_state& at(layer_id layer, std::uint32_t pass) { return layers_[index_of(layer, pass)]; }
+    [[nodiscard]] layer_state& at(layer_id layer, std::uint32_t pass)
+    {
+        return layers_[index_of(layer, pass)];
+    }
 
     static asio::awaitable<void> run(std::shared_ptr<load_state> self, status refused)
     {
@@ -238,8 +246,8 @@ private:
                             why = granted.error();
                     }
                     if (why.ok()) {
-                        auto lent = co_await shared.staging.acquire(static_cast<std::size_t>(fetch.range.size),
-                                                                    priority::load, self->until_);
+                        auto lent = co_await shared.staging.acquire(
+                            static_cast<std::size_t>(fetch.range.size), priority::load, self->until_);
                         if (lent)
                             staging = std::move(*lent);
                         else
@@ -258,8 +266,8 @@ private:
     }
 
     /** One read: into staging, verified, copied, and given back when the device is done with it. */
-    static asio::awaitable<void> transfer(std::shared_ptr<load_state> self, load_fetch fetch, std::uint32_t pass,
-                                          byte_budget::ticket request, lease staging)
+    static asio::awaitable<void> transfer(std::shared_ptr<load_state> self, load_fetch fetch,
+                                          std::uint32_t pass, byte_budget::ticket request, lease staging)
     {
         context& shared = *self->context_;
         for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
@@ -269,8 +277,8 @@ private:
         ++self->requests_;
         const chunk_id& chunk = self->match_.chunks[fetch.chunk];
         status ended = co_await shared.store.read(
-            record_key(self->keys_, shared.options.stored_as, chunk, fetch.first_layer), fetch.range, staging.bytes(),
-            self->until_);
+            record_key(self->keys_, shared.options.stored_as, chunk, fetch.first_layer), fetch.range,
+            staging.bytes(), self->until_);
         request.release();
         if (ended.ok())
             ended = self->verify(fetch, staging.bytes());
@@ -419,7 +427,8 @@ private:
         layer.timing.ready = context_->time.now();
         if (failed)
             cache_counters::add(context_->counters.layers_failed);
-        if (!layer.gate_open) { // given up (whatever the copies are doing, the stream must not hang), or refused
+        if (!layer
+                 .gate_open) { // given up (whatever the copies are doing, the stream must not hang), or refused
             layer.gate_open = true;
             context_->owner.force_gate(gates_, v);
         }

@@ -28,11 +28,14 @@ public:
     using lease = typename staging_pool<Device>::lease;
 
     store_state(std::shared_ptr<context> shared, digest scope, std::vector<chunk_id> chunks, kv_pages pages)
-        : context_(std::move(shared)), scope_(scope), chunks_(std::move(chunks)), pages_(std::move(pages)),
-          keys_{context_->options.key_prefix, scope_}, writes_(context_->executor, context_->options.max_writes),
-          work_(context_->executor)
-    {
-    }
+        : context_(std::move(shared))
+        , scope_(scope)
+        , chunks_(std::move(chunks))
+        , pages_(std::move(pages))
+        , keys_{context_->options.key_prefix, scope_}
+        , writes_(context_->executor, context_->options.max_writes)
+        , work_(context_->executor)
+    {}
 
     asio::awaitable<store_report> run(event after)
     {
@@ -58,13 +61,19 @@ private:
     }
 
     [[nodiscard]] const kv_geometry& geometry() const noexcept { return pages_.geometry(); }
-    [[nodiscard]] bool by_chunk() const noexcept { return context_->options.stored_as == layout::chunk_objects; }
+    [[nodiscard]] bool by_chunk() const noexcept
+    {
+        return context_->options.stored_as == layout::chunk_objects;
+    }
     [[nodiscard]] std::size_t header_size() const noexcept { return by_chunk() ? header_bytes : 0; }
     [[nodiscard]] std::size_t record_size() const noexcept
     {
         return static_cast<std::size_t>(record_bytes(geometry()));
     }
-    [[nodiscard]] std::size_t staged_size() const noexcept { return header_size() + geometry().layers * record_size(); }
+    [[nodiscard]] std::size_t staged_size() const noexcept
+    {
+        return header_size() + geometry().layers * record_size();
+    }
 
     static asio::awaitable<status> computed(std::shared_ptr<store_state> self, event after)
     {
@@ -77,7 +86,8 @@ private:
         // Reading KV that is still being written is the classic way to store garbage.
         asio::awaitable<status> compute = computed(self, std::move(after));
         std::string what = "waiting for the compute";
-        status ready = co_await with_deadline(std::move(compute), shared.in(shared.options.store_timeout), std::move(what));
+        status ready = co_await with_deadline(std::move(compute), shared.in(shared.options.store_timeout),
+                                              std::move(what));
         if (!ready.ok()) {
             self->drop(self->chunks_.size(), ready);
             co_return;
@@ -105,7 +115,8 @@ private:
     }
 
     static asio::awaitable<void> transfer(std::shared_ptr<store_state> self, std::size_t chunk,
-                                          [[maybe_unused]] byte_budget::ticket turn, lease staging, deadline until)
+                                          [[maybe_unused]] byte_budget::ticket turn, lease staging,
+                                          deadline until)
     {
         context& shared = *self->context_;
         error_code copied = self->copy_from_device(chunk, staging.bytes());
@@ -148,11 +159,11 @@ private:
         const std::size_t tokens = geometry().tokens_per_chunk;
         std::vector<copy_op> ops;
         for (layer_id layer = 0; layer < geometry().layers; ++layer)
-            pages_.for_each_piece(layer, chunk * tokens, tokens,
-                                  [&](std::byte* memory, std::size_t offset, std::size_t size) {
-                                      ops.push_back({staged.data() + header_size() + layer * record_size() + offset,
-                                                     memory, size});
-                                  });
+            pages_.for_each_piece(
+                layer, chunk * tokens, tokens, [&](std::byte* memory, std::size_t offset, std::size_t size) {
+                    ops.push_back(
+                        {staged.data() + header_size() + layer * record_size() + offset, memory, size});
+                });
         return context_->owner.copy(copy_queue::store, ops);
     }
 
@@ -171,8 +182,8 @@ private:
     void seal(std::size_t chunk, byte_span staged)
     {
         for (layer_id layer = 0; layer < geometry().layers; ++layer)
-            seal_slice(staged.subspan(header_size() + layer * record_size(), record_size()), layer, chunks_[chunk],
-                       context_->options.stored_as);
+            seal_slice(staged.subspan(header_size() + layer * record_size(), record_size()), layer,
+                       chunks_[chunk], context_->options.stored_as);
         if (by_chunk())
             encode_header(staged.template first<header_bytes>(), header_of(chunk));
     }
@@ -217,8 +228,9 @@ private:
         co_return failed;
     }
 
-    static asio::awaitable<void> write_layer(std::shared_ptr<store_state> self, std::size_t chunk, layer_id layer,
-                                             const_byte_span record, deadline until, status& failed)
+    static asio::awaitable<void> write_layer(std::shared_ptr<store_state> self, std::size_t chunk,
+                                             layer_id layer, const_byte_span record, deadline until,
+                                             status& failed)
     {
         std::string key =
             record_key(self->keys_, self->context_->options.stored_as, self->chunks_[chunk], layer);

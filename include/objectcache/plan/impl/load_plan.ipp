@@ -43,7 +43,8 @@ inline result<load_plan> plan_load(const kv_geometry& geometry, std::size_t chun
     load_plan out;
     if (chunks == 0)
         return out;
-    const std::uint32_t most = options.layer_by_layer ? detail::most_layers_together(geometry, chunks, options)
+    const std::uint32_t most = options.layer_by_layer
+                                   ? detail::most_layers_together(geometry, chunks, options)
                                : options.where == layout::layer_objects ? 1
                                                                         : geometry.layers;
     const bool whole = options.where == layout::layer_objects;

@@ -88,8 +88,8 @@ inline asio::awaitable<status> memory_tier::remove(std::string key, deadline)
     co_return status();
 }
 
-inline asio::awaitable<result<key_page>> memory_tier::list(std::string prefix, std::string continuation, std::size_t most,
-                                                           deadline)
+inline asio::awaitable<result<key_page>> memory_tier::list(std::string prefix, std::string continuation,
+                                                           std::size_t most, deadline)
 {
     if (co_await detail::yield_and_check(executor_))
         co_return result<key_page>(errc::cancelled);
