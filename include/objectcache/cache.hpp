@@ -104,8 +104,8 @@ public:
     {
         status refused = pages.validate();
         if (matched.empty()) {
-            if (refused
-                    .ok()) // the match of a scope that was refused knows no geometry, and the engine asks for layers
+            // The match of a scope that was refused knows no geometry, and the engine asks for layers.
+            if (refused.ok())
                 matched.geometry = pages.geometry();
             refused = status();
         } else {

@@ -94,9 +94,8 @@ auto start_operation(asio::any_io_executor executor, Make make, Token&& token)
                 where, body(std::move(factory), std::move(relay)),
                 asio::bind_cancellation_slot(
                     slot, [handler = std::move(handler), work](std::exception_ptr failure, T value) mutable {
-                        if (failure)
-                            value = detail::failed_operation<T>(
-                                errc::exhausted); // the one thing that throws: out of memory
+                        if (failure) // the one thing that throws: out of memory
+                            value = detail::failed_operation<T>(errc::exhausted);
                         asio::post(work, [handler = std::move(handler), value = std::move(value)]() mutable {
                             std::move(handler)(std::move(value));
                         });
