@@ -15,7 +15,7 @@ std::vector<entry> every_operation()
     return all;
 }
 
-constexpr std::array styles = {style::coroutine, style::callback};
+constexpr std::array styles = {style::coroutine, style::callback, style::outside};
 constexpr std::array kinds = {asio::cancellation_type::terminal, asio::cancellation_type::partial,
                               asio::cancellation_type::total};
 

@@ -183,7 +183,11 @@ struct entry {
     std::function<std::unique_ptr<subject>(environment&)> make;
 };
 
-enum class style { coroutine, callback };
+enum class style {
+    coroutine,
+    callback, ///< started on the executor, where it is most tempted to complete inside the initiating call
+    outside   ///< started elsewhere: a cancellation may be there before the operation
+};
 
 /** A subject with the operation under way, or about to be. */
 class trial {
@@ -212,7 +216,13 @@ public:
             return true;
         }
         bool supported = false;
-        // On the executor: there an operation is most tempted to complete inside the initiating call.
+        if (how == style::outside) {
+            if (cancelled_before)
+                asio::post(*env.io, [this, kind = *cancelled_before] { signal.emit(kind); });
+            supported = it->initiate({&env, &out, signal.slot()});
+            CHECK(out.times == 0);
+            return supported;
+        }
         asio::post(*env.away, [&] {
             supported = it->initiate({&env, &out, signal.slot()});
             CHECK(out.times == 0);

@@ -42,17 +42,29 @@ template <class T>
         return T(status(why));
 }
 
-/** A caller's wish to cancel, on its way to a coroutine. Asio forgets one that comes before the coroutine has begun, and
-    emits on the caller's thread; this one waits for the coroutine and moves to its executor. */
-struct cancel_relay {
-    asio::cancellation_signal to;
-    bool requested = false;
+/** A wish to cancel, on its way to a coroutine that `co_spawn` starts. One that comes before the coroutine has begun waits
+    for it: Asio would forget it, or throw it out of the context's `run()`. */
+class cancel_relay {
+public:
+    [[nodiscard]] asio::cancellation_slot slot() noexcept { return to_.slot(); }
 
     void request()
     {
-        requested = true;
-        to.emit(asio::cancellation_type::terminal);
+        requested_ = true;
+        if (begun_)
+            to_.emit(asio::cancellation_type::terminal);
     }
+    /** The coroutine has begun, and says which cancellations it takes. */
+    void begin()
+    {
+        begun_ = true;
+        if (requested_)
+            request();
+    }
+
+private:
+    asio::cancellation_signal to_;
+    bool begun_ = false, requested_ = false;
 };
 
 } // namespace detail
@@ -79,15 +91,15 @@ auto start_operation(asio::any_io_executor executor, Make make, Token&& token)
                     asio::dispatch(where, [relay] { relay->request(); });
                 });
             }
-            const auto slot = relay ? relay->to.slot() : asio::cancellation_slot();
+            const auto slot = relay ? relay->slot() : asio::cancellation_slot();
             auto work = asio::prefer(asio::get_associated_executor(handler, where),
                                      asio::execution::outstanding_work.tracked);
             // The factory is a parameter of the coroutine, so that its captures live in the frame.
             auto body = [](Make inner, std::shared_ptr<detail::cancel_relay> wish) -> asio::awaitable<T> {
                 co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
                 co_await asio::this_coro::throw_if_cancelled(false);
-                if (wish && wish->requested)
-                    wish->request();
+                if (wish)
+                    wish->begin();
                 co_return co_await inner();
             };
             asio::co_spawn(

@@ -6,7 +6,6 @@
 #include <objectcache/io/operation.hpp>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
@@ -38,7 +37,7 @@ public:
     {
         auto shared = state_;
         const auto node = shared->children.emplace(shared->children.end());
-        asio::co_spawn(shared->executor, run(shared, &*node, std::move(child)),
+        asio::co_spawn(shared->executor, run(shared, *node, std::move(child)),
                        asio::bind_cancellation_slot(node->slot(), [shared, node](std::exception_ptr) {
                            shared->children.erase(node);
                            if (shared->children.empty() && shared->idle)
@@ -79,26 +78,27 @@ private:
     struct state {
         explicit state(asio::any_io_executor ex) : executor(std::move(ex)) {}
         asio::any_io_executor executor;
-        std::list<asio::cancellation_signal> children;
+        std::list<detail::cancel_relay> children;
         std::shared_ptr<latch> idle;
         bool cancelled = false;
 
         void cancel()
         {
             cancelled = true;
-            // A child may end inside emit() and leave the list.
+            // A child may end inside request() and leave the list.
             for (auto it = children.begin(); it != children.end();)
-                (it++)->emit(asio::cancellation_type::terminal);
+                (it++)->request();
         }
     };
 
-    static asio::awaitable<void> run(std::shared_ptr<state> shared, asio::cancellation_signal* self,
+    static asio::awaitable<void> run(std::shared_ptr<state> shared, detail::cancel_relay& self,
                                      asio::awaitable<void> child)
     {
         co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
         co_await asio::this_coro::throw_if_cancelled(false);
-        if (shared->cancelled) // perhaps before the line above, which forgot it
-            self->emit(asio::cancellation_type::terminal);
+        if (shared->cancelled)
+            self.request();
+        self.begin();
         co_await std::move(child);
     }
 

@@ -147,25 +147,27 @@ TEST_CASE_FIXTURE(operation_test::fixture,
 TEST_CASE_FIXTURE(operation_test::fixture,
                   "every kind of cancellation reaches it, before it begins and while it waits")
 {
+    enum class moment { before_it_is_queued, before_it_begins, while_it_waits };
     asio::cancellation_signal signal;
     std::optional<error_code> out;
-    wait(asio::bind_cancellation_slot(signal.slot(), [&](error_code ec) { out = ec; }));
-    for (const auto kind : {asio::cancellation_type::terminal, asio::cancellation_type::partial,
-                            asio::cancellation_type::total}) {
-        CAPTURE(static_cast<int>(kind));
-        out.reset();
-        wait(asio::bind_cancellation_slot(signal.slot(), [&](error_code ec) { out = ec; }));
-        SUBCASE("before") {}
-        SUBCASE("while")
-        {
+    for (const auto when : {moment::before_it_is_queued, moment::before_it_begins, moment::while_it_waits})
+        for (const auto kind : {asio::cancellation_type::terminal, asio::cancellation_type::partial,
+                                asio::cancellation_type::total}) {
+            CAPTURE(static_cast<int>(when));
+            CAPTURE(static_cast<int>(kind));
+            out.reset();
+            if (when == moment::before_it_is_queued)
+                asio::post(io, [&signal, kind] { signal.emit(kind); });
+            wait(asio::bind_cancellation_slot(signal.slot(), [&](error_code ec) { out = ec; }));
+            if (when == moment::while_it_waits)
+                poll();
+            if (when != moment::before_it_is_queued)
+                signal.emit(kind);
+            CHECK_FALSE(out);
             poll();
+            REQUIRE(out);
+            CHECK(*out == condition::cancelled);
         }
-        signal.emit(kind);
-        CHECK_FALSE(out);
-        poll();
-        REQUIRE(out);
-        CHECK(*out == condition::cancelled);
-    }
     signal.emit(asio::cancellation_type::terminal); // nobody is there any more
     poll();
     door.set();

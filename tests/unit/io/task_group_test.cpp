@@ -115,6 +115,11 @@ TEST_CASE_FIXTURE(task_group_test::fixture,
         group.spawn(child(*this));
         group.cancel();
     }
+    SUBCASE("not begun, and the wish is first in line")
+    {
+        asio::post(io, [this] { group.cancel(); });
+        group.spawn(child(*this));
+    }
     SUBCASE("later, from outside")
     {
         group.cancel();

@@ -9,7 +9,8 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-#include <cstring>
+#include <algorithm>
+#include <cstddef>
 
 namespace objectcache {
 
@@ -36,7 +37,7 @@ inline asio::awaitable<status> memory_tier::read(std::string key, byte_range ran
     if (range.size != into.size() || range.offset > bytes.size() || range.size > bytes.size() - range.offset)
         co_return status(errc::length_mismatch, key);
     order_.splice(order_.begin(), order_, found->second);
-    std::memcpy(into.data(), bytes.data() + range.offset, into.size());
+    std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(range.offset), into.size(), into.begin());
     co_return status();
 }
 
