@@ -157,9 +157,7 @@ TEST_CASE(
         for (const auto fail : {&s3_fault::drop, &s3_fault::reset})
             for (const std::uint64_t after : {0, 1, 1000, 2999}) {
                 std::vector<std::byte> back(data.size());
-                std::uint64_t calls = 0;
-                server.set_responder([&](const testing::s3_request&) {
-                    ++calls;
+                server.set_responder([fail, after](const testing::s3_request&) {
                     return fail(s3_fault::point::response_body, after);
                 });
                 const auto broken = co_await c.get("bucket", "k", {0, back.size()}, back);
@@ -170,7 +168,7 @@ TEST_CASE(
             }
         for (const std::int64_t by : {-1, 1}) {
             std::vector<std::byte> back(data.size());
-            server.set_responder([&](const testing::s3_request&) { return s3_fault::wrong_length(by); });
+            server.set_responder([by](const testing::s3_request&) { return s3_fault::wrong_length(by); });
             const auto lied = co_await c.get("bucket", "k", {0, back.size()}, back);
             CHECK(lied.code() == errc::length_mismatch);
         }
