@@ -174,8 +174,8 @@ TEST_CASE_TEMPLATE("a tier's calls can be cancelled before they begin", Tier, OB
 
 TEST_CASE_TEMPLATE("a tier's calls can be cancelled at every step", Tier, OBJECTCACHE_EVERY_TIER)
 {
-    constexpr std::array kinds = {asio::cancellation_type::terminal, asio::cancellation_type::partial,
-                                  asio::cancellation_type::total};
+    constexpr std::array signals = {asio::cancellation_type::terminal, asio::cancellation_type::partial,
+                                    asio::cancellation_type::total};
     for (const auto what : tier_trials::every_call)
         for (std::size_t step = 0;; ++step) {
             CAPTURE(static_cast<int>(what));
@@ -186,7 +186,7 @@ TEST_CASE_TEMPLATE("a tier's calls can be cancelled at every step", Tier, OBJECT
             (void)f.env.run_until([&] { return f.ended || done++ == step; });
             const bool ended = f.ended.has_value();
             if (!ended)
-                f.signal.emit(kinds[step % kinds.size()]);
+                f.signal.emit(signals[step % signals.size()]);
             REQUIRE(f.run_to_end());
             CHECK((f.ended->ok() || *f.ended == oc::condition::cancelled));
             CHECK_FALSE(f.threw);

@@ -20,10 +20,11 @@ TEST_CASE("the defaults are valid, and every member that cannot be is named")
         {"timeouts", [](cache_options& o) { o.load_timeout = -duration(1); }},
         {"timeouts", [](cache_options& o) { o.store_timeout = duration::zero(); }},
     };
-    for (const auto& [name, break_it] : wrong) {
+    for (const auto& each : wrong) {
+        const char* const name = each.first; // clang 14 does not let CAPTURE capture a structured binding
         CAPTURE(name);
         cache_options o;
-        break_it(o);
+        each.second(o);
         const status s = o.validate();
         CHECK(s == condition::invalid);
         CHECK(s.detail().find(name) != std::string::npos);
