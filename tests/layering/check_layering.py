@@ -10,6 +10,7 @@ What is checked, over include/objectcache unless said otherwise:
   - private headers (detail/, impl/) are not included by other rooms (the top level and the test kit may);
   - include lines are <objectcache/...> with an existing file, and no header of Boost that pulls in a whole library;
   - the first line is the licence, the second the include guard; public headers stay short, private files readable;
+  - nothing is awaited inside a conditional expression: g++ 12 destroys the wrong temporaries there;
   - tests do not sleep, and a unit test includes the header it is named after first.
 """
 
@@ -57,6 +58,9 @@ PRIVATE_LINES = 500
 LICENCE = "// SPDX-License-Identifier: BSL-1.0"
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 SLEEP = re.compile(r"\b(sleep_for|sleep_until|usleep|nanosleep)\s*\(")
+# `c ? co_await a : b`, looked for in one statement, comments and strings taken out
+CONDITIONAL_AWAIT = re.compile(r"\?[^;{}?]*\bco_await\b")
+NOT_CODE = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"", re.S)
 CODE = {".hpp", ".ipp", ".cpp", ".cu", ".cuh"}
 
 
@@ -99,6 +103,12 @@ def check_outside_include(room, target):
         if re.match(pattern, target):
             return None if room in rooms else f"{room or 'the top level'} may not include <{target}>"
     return f"<{target}> is in no row of the table of outside headers"
+
+
+def conditional_awaits(text):
+    code = NOT_CODE.sub(lambda m: "\n" * m[0].count("\n"), text)
+    for found in CONDITIONAL_AWAIT.finditer(code):
+        yield code.count("\n", 0, found.start()) + 1, "co_await in a conditional expression: g++ 12 miscompiles it"
 
 
 def check_header(path, include_dir):
@@ -158,6 +168,10 @@ def check(root):
         for path in sorted((root / folder).rglob("*")):
             if path.suffix in CODE and path.read_text(encoding="utf-8").splitlines()[:1] != [LICENCE]:
                 offences.append((path, 1, f"the first line is not '{LICENCE}'"))
+    for folder in ("include", "tests", "examples", "bench"):
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix in CODE:
+                offences += [(path, *offence) for offence in conditional_awaits(path.read_text(encoding="utf-8"))]
     return [f"{path.relative_to(root)}:{line}: {what}" for path, line, what in offences]
 
 

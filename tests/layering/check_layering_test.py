@@ -41,6 +41,10 @@ class Layering(unittest.TestCase):
         self.assertIn(path, offences[0])
         self.assertIn(what, offences[0])
 
+    def test_an_await_in_a_conditional_expression(self):
+        self.assert_found("examples/first.cpp", CPP + "auto f() {\n  // why? co_await\n  auto x = c ? a\n    : co_await b;\n}\n",
+                          "first.cpp:4: co_await in a conditional")
+
     def test_a_room_above(self):
         self.assert_found("include/objectcache/core/ids.hpp", TOP + "#include <objectcache/io/ring.hpp>\n",
                           "core may not include io")

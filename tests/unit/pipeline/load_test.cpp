@@ -8,6 +8,7 @@
 #include <objectcache/testing/recording_tier.hpp>
 #include <objectcache/testing/run_coroutine.hpp>
 
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <doctest/doctest.h>
@@ -317,18 +318,34 @@ TEST_CASE("pages that cannot hold the match are refused, and no byte moves")
     }(w, small));
 }
 
-TEST_CASE("with two slots of memory, a layer waits for the compute of the one whose memory it takes")
+TEST_CASE("with few slots of memory, a layer waits for the compute of the one whose memory it takes")
 {
+    std::size_t slots = 0;
+    SUBCASE("one")
+    {
+        slots = 1;
+    }
+    SUBCASE("two, which divide the layers")
+    {
+        slots = 2;
+    }
+    SUBCASE("three, which do not: the next pass begins in the slot of the last layer")
+    {
+        slots = 3;
+    }
     load_test::world w;
-    kv_fixture::memory ring(w.shape, 80, 2);
-    w.run([](load_test::world& world, kv_fixture::memory& two) -> asio::awaitable<void> {
+    kv_fixture::memory ring(w.shape, 80, slots);
+    w.run([](load_test::world& world, kv_fixture::memory& few) -> asio::awaitable<void> {
         load_options how;
         how.passes = 3;
-        auto load = world.kv.load(co_await world.kv.match(world.where, world.tokens), two.pages(), how);
+        auto load = world.kv.load(co_await world.kv.match(world.where, world.tokens), few.pages(), how);
         for (std::uint32_t pass = 0; pass < 3; ++pass)
             for (layer_id l = 0; l < 4; ++l) {
                 CHECK_FALSE(co_await load.fetch_layer(l, pass));
-                CHECK(two.rows_of(l % 2, 80) == world.source.rows_of(l, 80));
+                // All that does not wait for this layer's compute happens now; none of it may touch the layer.
+                for (int turn = 0; turn < 1000; ++turn)
+                    co_await asio::post(world.io, asio::use_awaitable);
+                CHECK(few.rows_of(l % few.layer_slots, 80) == world.source.rows_of(l, 80));
                 CHECK_FALSE(co_await load.compute_layer(l, {}, pass));
             }
         const load_report report = co_await load.finish();

@@ -17,6 +17,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -342,11 +343,26 @@ private:
     /** Where the engine keeps only some layers, a layer's memory is free once the layer it belonged to was computed. */
     asio::awaitable<status> slot_free(const load_fetch& fetch, std::uint32_t pass)
     {
-        const std::size_t slots = pages_.layer_slots();
-        const std::size_t last = index_of(fetch.first_layer + fetch.layers - 1, pass);
-        if (!reuses_slots() || last < slots)
+        std::optional<std::size_t>
+            user; // the last of those whose memory this fetch takes; layers compute in order
+        if (reuses_slots())
+            for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
+                user = std::max(user, user_before(l, pass));
+        if (!user)
             co_return status();
-        co_return status(co_await layers_[last - slots].computed.wait());
+        co_return status(co_await layers_[*user].computed.wait());
+    }
+
+    /** The layer that had this layer's slot before it. Slots are taken by `layer % slots` anew in every pass, so that
+        where the layers are no multiple of the slots, it may be the very layer before. */
+    [[nodiscard]] std::optional<std::size_t> user_before(layer_id layer, std::uint32_t pass) const
+    {
+        const auto slots = static_cast<layer_id>(pages_.layer_slots());
+        if (layer >= slots)
+            return index_of(layer - slots, pass);
+        if (pass == 0)
+            return std::nullopt;
+        return index_of(layer + (match_.geometry.layers - 1 - layer) / slots * slots, pass - 1);
     }
 
     [[nodiscard]] bool reuses_slots() const noexcept { return pages_.layer_slots() < layers_.size(); }

@@ -166,7 +166,11 @@ auto s3_session<Stream>::exchange(parser_type& parser) -> asio::awaitable<next>
     x.request_id = hex_id(request.number);
 
     const s3_error unreadable{400, "InvalidURI", "Couldn't parse the specified URI."};
-    const next then = target ? co_await carry_out(parser, x) : co_await refuse(parser, x, unreadable);
+    next then = next::close;
+    if (target)
+        then = co_await carry_out(parser, x);
+    else
+        then = co_await refuse(parser, x, unreadable);
     log(x);
     co_return then;
 }
