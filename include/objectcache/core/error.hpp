@@ -88,4 +88,6 @@ struct std::is_error_code_enum<objectcache::errc> : std::true_type {};
 template <>
 struct std::is_error_condition_enum<objectcache::condition> : std::true_type {};
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/core/impl/error.ipp>
+#endif

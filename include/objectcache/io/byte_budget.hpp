@@ -67,24 +67,14 @@ public:
         @par Cancellation Terminal, partial and total; the place in the line is given up.
         @par Errors `condition::timeout`, `condition::cancelled`, and `condition::exhausted` at once for an amount larger
              than the capacity. */
-    [[nodiscard]] asio::awaitable<result<ticket>> acquire(std::uint64_t amount, priority who, deadline until)
-    {
-        auto shared = state_;
-        if (amount > shared->capacity)
-            co_return result<ticket>(errc::exhausted, "larger than the whole budget");
-        auto take = [&]() -> bool {
-            if (amount > shared->capacity - shared->used)
-                return false;
-            shared->used += amount;
-            return true;
-        };
-        if (error_code ec = co_await shared->line->wait(who, until, take))
-            co_return result<ticket>(status(ec));
-        co_return ticket(shared, amount);
-    }
+    [[nodiscard]] asio::awaitable<result<ticket>> acquire(std::uint64_t amount, priority who, deadline until);
 
 private:
     std::shared_ptr<state> state_;
 };
 
 } // namespace objectcache
+
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
+#include <objectcache/io/impl/byte_budget.ipp>
+#endif

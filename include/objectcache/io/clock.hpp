@@ -83,4 +83,6 @@ private:
 
 } // namespace objectcache
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/io/impl/clock.ipp>
+#endif

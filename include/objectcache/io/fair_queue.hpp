@@ -46,6 +46,12 @@ private:
         timer* wake;
         bool served = false;
     };
+    /** A frame that is destroyed while it waits (its context is going away) must leave the line too. */
+    struct place {
+        std::list<waiter*>& line;
+        waiter self;
+        ~place() { line.remove(&self); }
+    };
 
     asio::any_io_executor executor_;
     std::array<std::list<waiter*>, 2> lines_; // by priority
@@ -53,4 +59,6 @@ private:
 
 } // namespace objectcache
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/io/impl/fair_queue.ipp>
+#endif

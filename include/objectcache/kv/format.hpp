@@ -127,4 +127,6 @@ void encode_header(std::span<std::byte, header_bytes> out, const object_header& 
 
 } // namespace objectcache
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/kv/impl/format.ipp>
+#endif

@@ -96,4 +96,6 @@ struct kv_geometry {
 
 } // namespace objectcache
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/kv/impl/geometry.ipp>
+#endif

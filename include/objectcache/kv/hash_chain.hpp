@@ -45,4 +45,6 @@ private:
 
 } // namespace objectcache
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/kv/impl/hash_chain.ipp>
+#endif

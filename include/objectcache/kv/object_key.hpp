@@ -67,4 +67,6 @@ struct object_name {
 
 } // namespace objectcache
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/kv/impl/object_key.ipp>
+#endif

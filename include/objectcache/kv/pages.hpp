@@ -146,4 +146,6 @@ void kv_pages::for_each_piece(layer_id layer, std::size_t first_token, std::size
 
 } // namespace objectcache
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/kv/impl/pages.ipp>
+#endif

@@ -48,4 +48,6 @@ struct scope {
 
 } // namespace objectcache
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/kv/impl/scope.ipp>
+#endif

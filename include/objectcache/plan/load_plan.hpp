@@ -83,4 +83,6 @@ inline constexpr std::size_t max_plan_chunks = std::size_t{1} << 20;
 
 } // namespace objectcache
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/plan/impl/load_plan.ipp>
+#endif

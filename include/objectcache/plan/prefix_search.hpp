@@ -61,4 +61,6 @@ private:
 
 } // namespace objectcache
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/plan/impl/prefix_search.ipp>
+#endif

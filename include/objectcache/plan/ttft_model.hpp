@@ -42,4 +42,6 @@ struct ttft_prediction {
 
 } // namespace objectcache
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/plan/impl/ttft_model.ipp>
+#endif

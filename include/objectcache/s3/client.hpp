@@ -161,4 +161,6 @@ private:
 
 } // namespace objectcache::s3
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/s3/impl/client.ipp>
+#endif

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/bytes.hpp>
 #include <objectcache/core/deadline.hpp>
 #include <objectcache/core/result.hpp>
 #include <objectcache/io/byte_budget.hpp>
-#include <objectcache/s3/detail/connection.hpp>
 #include <objectcache/s3/endpoint.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -16,6 +16,12 @@
 #include <string>
 
 namespace objectcache::s3 {
+
+class transfer;
+
+namespace detail {
+class connection;
+}
 
 /** How connections are made and kept. */
 struct connection_options {
@@ -37,20 +43,20 @@ public:
     /** A connection on loan. Move only. Unless `keep()` was called, the connection is closed at the end. */
     class lease {
     public:
-        lease() = default;
-        lease(lease&& other) noexcept = default;
+        lease() noexcept;
+        lease(lease&& other) noexcept;
         lease& operator=(lease&& other) noexcept;
-        ~lease() { give_back(); }
+        ~lease();
 
         /** Carry out a transfer that borrows `scratch()`.
 
             @par Completion    Once the transfer is done; the socket then is quiet.
             @par Resumes       On the pool's executor.
             @par Cancellation  Terminal; the transfer ends with `condition::cancelled`. */
-        [[nodiscard]] asio::awaitable<void> run(transfer& t) { return connection_->run(t); }
-        [[nodiscard]] byte_span scratch() const noexcept { return connection_->scratch(); }
+        [[nodiscard]] asio::awaitable<void> run(transfer& t);
+        [[nodiscard]] byte_span scratch() const noexcept;
         /** Has the connection carried an exchange before? Then the server may have closed it meanwhile. */
-        [[nodiscard]] bool reused() const noexcept { return connection_->used; }
+        [[nodiscard]] bool reused() const noexcept;
         /** The connection may be used again, see `transfer::reusable`. */
         void keep() noexcept { keep_ = true; }
 
@@ -92,10 +98,13 @@ public:
 private:
     static asio::awaitable<result<lease>> acquire(std::shared_ptr<state> from, std::string host, priority who,
                                                   deadline until, bool fresh);
+    static asio::awaitable<status> open(detail::connection& fresh, std::uint16_t port);
 
     std::shared_ptr<state> state_;
 };
 
 } // namespace objectcache::s3
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/s3/impl/connection_pool.ipp>
+#endif

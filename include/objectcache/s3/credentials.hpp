@@ -46,4 +46,6 @@ struct credentials {
 
 } // namespace objectcache::s3
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/s3/impl/credentials.ipp>
+#endif

@@ -42,10 +42,14 @@ struct endpoint {
     [[nodiscard]] std::string host_for(std::string_view bucket) const;
     /** The Host header for `bucket`: with the port unless it is the scheme's own. */
     [[nodiscard]] std::string authority_for(std::string_view bucket) const;
+    /** Is this AWS itself, and not a server that speaks its protocol? */
+    [[nodiscard]] bool is_amazon() const noexcept;
     /** scheme://host[:port][/prefix] */
     [[nodiscard]] std::string url() const;
 };
 
 } // namespace objectcache::s3
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/s3/impl/endpoint.ipp>
+#endif

@@ -42,4 +42,6 @@ struct request {
 
 } // namespace objectcache::s3
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/s3/impl/request.ipp>
+#endif

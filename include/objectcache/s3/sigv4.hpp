@@ -121,4 +121,6 @@ struct authorization {
 
 } // namespace objectcache::s3
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/s3/impl/sigv4.ipp>
+#endif

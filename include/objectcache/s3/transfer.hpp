@@ -138,4 +138,6 @@ private:
 
 } // namespace objectcache::s3
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/s3/impl/transfer.ipp>
+#endif

@@ -42,4 +42,6 @@ struct list_page {
 
 } // namespace objectcache::s3
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/s3/impl/xml.ipp>
+#endif

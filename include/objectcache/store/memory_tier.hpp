@@ -62,4 +62,6 @@ static_assert(tier<memory_tier>);
 
 } // namespace objectcache
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/store/impl/memory_tier.ipp>
+#endif

@@ -27,57 +27,17 @@ public:
     [[nodiscard]] const std::string& bucket() const noexcept { return bucket_; }
 
     [[nodiscard]] asio::awaitable<status> read(std::string key, byte_range range, byte_span into,
-                                               deadline until)
-    {
-        const s3::op_options how{until};
-        auto got = co_await client_.get(bucket_, std::move(key), range, into, how);
-        co_return got.error();
-    }
+                                               deadline until);
 
     [[nodiscard]] asio::awaitable<status> write(std::string key, std::span<const const_byte_span> parts,
-                                                if_exists mode, deadline until)
-    {
-        const s3::put_options how{until, mode == if_exists::keep};
-        status s = co_await client_.put(bucket_, std::move(key), parts, how);
-        if (s == errc::already_exists)
-            co_return status();
-        co_return s;
-    }
+                                                if_exists mode, deadline until);
 
-    [[nodiscard]] asio::awaitable<result<object_stat>> stat(std::string key, deadline until)
-    {
-        const s3::op_options how{until};
-        auto found = co_await client_.head(bucket_, std::move(key), how);
-        if (!found)
-            co_return found.error();
-        object_stat out;
-        out.size = found->size;
-        co_return out;
-    }
+    [[nodiscard]] asio::awaitable<result<object_stat>> stat(std::string key, deadline until);
 
-    [[nodiscard]] asio::awaitable<status> remove(std::string key, deadline until)
-    {
-        const s3::op_options how{until};
-        status s = co_await client_.remove(bucket_, std::move(key), how);
-        co_return s;
-    }
+    [[nodiscard]] asio::awaitable<status> remove(std::string key, deadline until);
 
     [[nodiscard]] asio::awaitable<result<key_page>> list(std::string prefix, std::string continuation,
-                                                         std::size_t most, deadline until)
-    {
-        s3::list_options how;
-        how.until = until;
-        how.continuation = std::move(continuation);
-        how.max_keys = static_cast<std::uint32_t>(most < 1000 ? most : 1000);
-        auto page = co_await client_.list(bucket_, std::move(prefix), how);
-        if (!page)
-            co_return page.error();
-        key_page out;
-        out.next = page->continuation;
-        for (auto& object : page->objects)
-            out.keys.push_back(std::move(object.key));
-        co_return out;
-    }
+                                                         std::size_t most, deadline until);
 
 private:
     asio::any_io_executor executor_;
@@ -88,3 +48,7 @@ private:
 static_assert(tier<s3_tier>);
 
 } // namespace objectcache
+
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
+#include <objectcache/store/impl/s3_tier.ipp>
+#endif

@@ -27,4 +27,6 @@ self_signed_certificate(const std::string& host, std::chrono::hours validity = s
 
 } // namespace objectcache::testing
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/testing/impl/certificate.ipp>
+#endif

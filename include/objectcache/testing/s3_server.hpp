@@ -192,4 +192,6 @@ private:
 
 } // namespace objectcache::testing
 
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/testing/impl/s3_server.ipp>
+#endif

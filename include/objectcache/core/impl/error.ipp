@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/core/error.hpp>
 
 namespace objectcache {
@@ -172,17 +173,17 @@ inline const std::error_category& condition_category() noexcept
     return instance;
 }
 
-inline error_code make_error_code(errc e) noexcept
+OBJECTCACHE_DECL error_code make_error_code(errc e) noexcept
 {
     return {static_cast<int>(e), error_category()};
 }
 
-inline std::error_condition make_error_condition(condition c) noexcept
+OBJECTCACHE_DECL std::error_condition make_error_condition(condition c) noexcept
 {
     return {static_cast<int>(c), condition_category()};
 }
 
-inline std::string status::message() const
+OBJECTCACHE_DECL std::string status::message() const
 {
     if (ok())
         return {};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/io/clock.hpp>
 
 #include <boost/asio/as_tuple.hpp>
@@ -10,7 +11,7 @@
 
 namespace objectcache {
 
-inline asio::awaitable<bool> timer::wait()
+OBJECTCACHE_DECL asio::awaitable<bool> timer::wait()
 {
     const auto state = co_await asio::this_coro::cancellation_state;
     if (state.cancelled() != asio::cancellation_type::none)

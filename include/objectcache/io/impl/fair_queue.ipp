@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/io/fair_queue.hpp>
 
 namespace objectcache {
 
-inline void fair_queue::serve()
+OBJECTCACHE_DECL void fair_queue::serve()
 {
     for (auto& line : lines_) {
         while (!line.empty() && (*line.front()->take)()) {
@@ -19,19 +20,14 @@ inline void fair_queue::serve()
     }
 }
 
-inline asio::awaitable<error_code> fair_queue::wait(priority who, deadline until, std::function<bool()> take)
+OBJECTCACHE_DECL asio::awaitable<error_code> fair_queue::wait(priority who, deadline until,
+                                                              std::function<bool()> take)
 {
     auto keep = shared_from_this();
     auto& line = lines_[static_cast<std::size_t>(who)];
     if (line.empty() && lines_[0].empty() && take())
         co_return error_code();
 
-    // A frame that is destroyed while it waits (its context is going away) must leave the line too.
-    struct place {
-        std::list<waiter*>& line;
-        waiter self;
-        ~place() { line.remove(&self); }
-    };
     timer wake(executor_);
     wake.expires_at(until.at());
     place mine{line, {&take, &wake}};

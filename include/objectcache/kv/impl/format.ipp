@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/kv/format.hpp>
 
 #include <algorithm>
@@ -25,23 +26,23 @@ constexpr std::size_t header_version = 8, header_layout = 10, header_form = 11, 
                       header_scope = 64, header_chunk = 96, header_previous = 128, header_reserved_d = 160,
                       header_checksum = 248;
 
-inline std::uint64_t trailer_hash(std::span<const std::byte, trailer_bytes> trailer,
-                                  std::uint64_t payload) noexcept
+OBJECTCACHE_DECL std::uint64_t trailer_hash(std::span<const std::byte, trailer_bytes> trailer,
+                                            std::uint64_t payload) noexcept
 {
     return XXH3_64bits_withSeed(trailer.data() + trailer_layer, trailer_bytes - trailer_layer, payload);
 }
 
-inline bool all_zero(const_byte_span bytes) noexcept
+OBJECTCACHE_DECL bool all_zero(const_byte_span bytes) noexcept
 {
     return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
 }
 
-inline void put_digest(std::byte* out, const digest& value) noexcept
+OBJECTCACHE_DECL void put_digest(std::byte* out, const digest& value) noexcept
 {
     std::copy(value.bytes.begin(), value.bytes.end(), out);
 }
 
-inline digest get_digest(const std::byte* in) noexcept
+OBJECTCACHE_DECL digest get_digest(const std::byte* in) noexcept
 {
     digest out;
     std::copy_n(in, out.bytes.size(), out.bytes.begin());
@@ -50,13 +51,13 @@ inline digest get_digest(const std::byte* in) noexcept
 
 } // namespace detail
 
-inline std::uint64_t payload_hash(const_byte_span payload) noexcept
+OBJECTCACHE_DECL std::uint64_t payload_hash(const_byte_span payload) noexcept
 {
     return XXH3_64bits(payload.data(), payload.size());
 }
 
-inline void seal_trailer(std::span<std::byte, trailer_bytes> trailer, std::uint64_t payload, layer_id layer,
-                         const chunk_id& chunk, layout where) noexcept
+OBJECTCACHE_DECL void seal_trailer(std::span<std::byte, trailer_bytes> trailer, std::uint64_t payload,
+                                   layer_id layer, const chunk_id& chunk, layout where) noexcept
 {
     using namespace detail;
     store_le(trailer.data() + trailer_layer, layer);
@@ -67,15 +68,17 @@ inline void seal_trailer(std::span<std::byte, trailer_bytes> trailer, std::uint6
     store_le(trailer.data() + trailer_checksum, trailer_hash(trailer, payload));
 }
 
-inline void seal_slice(byte_span record, layer_id layer, const chunk_id& chunk, layout where) noexcept
+OBJECTCACHE_DECL void seal_slice(byte_span record, layer_id layer, const chunk_id& chunk,
+                                 layout where) noexcept
 {
     assert(record.size() > trailer_bytes);
     const byte_span payload = record.first(record.size() - trailer_bytes);
     seal_trailer(record.last<trailer_bytes>(), payload_hash(payload), layer, chunk, where);
 }
 
-inline status verify_trailer(std::span<const std::byte, trailer_bytes> trailer, std::uint64_t payload,
-                             layer_id layer, const chunk_id& chunk, layout where)
+OBJECTCACHE_DECL status verify_trailer(std::span<const std::byte, trailer_bytes> trailer,
+                                       std::uint64_t payload, layer_id layer, const chunk_id& chunk,
+                                       layout where)
 {
     using namespace detail;
     const std::byte* const in = trailer.data();
@@ -95,7 +98,8 @@ inline status verify_trailer(std::span<const std::byte, trailer_bytes> trailer, 
     return {};
 }
 
-inline status verify_slice(const_byte_span record, layer_id layer, const chunk_id& chunk, layout where)
+OBJECTCACHE_DECL status verify_slice(const_byte_span record, layer_id layer, const chunk_id& chunk,
+                                     layout where)
 {
     if (record.size() <= trailer_bytes)
         return {errc::length_mismatch, "record of " + std::to_string(record.size()) + " bytes"};
@@ -103,7 +107,8 @@ inline status verify_slice(const_byte_span record, layer_id layer, const chunk_i
     return verify_trailer(record.last<trailer_bytes>(), payload_hash(payload), layer, chunk, where);
 }
 
-inline void encode_header(std::span<std::byte, header_bytes> out, const object_header& header) noexcept
+OBJECTCACHE_DECL void encode_header(std::span<std::byte, header_bytes> out,
+                                    const object_header& header) noexcept
 {
     using namespace detail;
     std::byte* const to = out.data();
@@ -127,7 +132,7 @@ inline void encode_header(std::span<std::byte, header_bytes> out, const object_h
     store_le(to + header_checksum, payload_hash(out.first<header_checksum>()));
 }
 
-inline result<object_header> decode_header(const_byte_span bytes)
+OBJECTCACHE_DECL result<object_header> decode_header(const_byte_span bytes)
 {
     using namespace detail;
     if (bytes.size() < header_bytes)
@@ -174,7 +179,7 @@ inline result<object_header> decode_header(const_byte_span bytes)
     return out;
 }
 
-inline status match_header(const object_header& found, const object_header& expected)
+OBJECTCACHE_DECL status match_header(const object_header& found, const object_header& expected)
 {
     if (found.geometry != expected.geometry)
         return {errc::wrong_geometry, "object header"};

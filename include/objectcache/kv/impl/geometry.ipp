@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/kv/geometry.hpp>
 
 #include <string>
 
 namespace objectcache {
 
-inline std::string_view name(kv_dtype dtype) noexcept
+OBJECTCACHE_DECL std::string_view name(kv_dtype dtype) noexcept
 {
     switch (dtype) {
     case kv_dtype::f32:
@@ -26,7 +27,7 @@ inline std::string_view name(kv_dtype dtype) noexcept
     return {};
 }
 
-inline std::optional<kv_dtype> parse_kv_dtype(std::string_view text) noexcept
+OBJECTCACHE_DECL std::optional<kv_dtype> parse_kv_dtype(std::string_view text) noexcept
 {
     for (kv_dtype dtype : {kv_dtype::f32, kv_dtype::f16, kv_dtype::bf16, kv_dtype::fp8_e4m3,
                            kv_dtype::fp8_e5m2, kv_dtype::int8})
@@ -35,7 +36,7 @@ inline std::optional<kv_dtype> parse_kv_dtype(std::string_view text) noexcept
     return std::nullopt;
 }
 
-inline std::string_view name(kv_form form) noexcept
+OBJECTCACHE_DECL std::string_view name(kv_form form) noexcept
 {
     switch (form) {
     case kv_form::separate:
@@ -46,7 +47,7 @@ inline std::string_view name(kv_form form) noexcept
     return {};
 }
 
-inline std::optional<kv_form> parse_kv_form(std::string_view text) noexcept
+OBJECTCACHE_DECL std::optional<kv_form> parse_kv_form(std::string_view text) noexcept
 {
     for (kv_form form : {kv_form::separate, kv_form::latent})
         if (text == name(form))
@@ -54,7 +55,7 @@ inline std::optional<kv_form> parse_kv_form(std::string_view text) noexcept
     return std::nullopt;
 }
 
-inline status kv_geometry::validate() const
+OBJECTCACHE_DECL status kv_geometry::validate() const
 {
     const struct {
         const char* name;

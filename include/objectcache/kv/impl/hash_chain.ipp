@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/core/sha256.hpp>
 #include <objectcache/kv/hash_chain.hpp>
 
@@ -10,7 +11,7 @@
 
 namespace objectcache {
 
-inline chunk_id next_chunk_id(const chunk_id& previous, std::span<const token_id> tokens) noexcept
+OBJECTCACHE_DECL chunk_id next_chunk_id(const chunk_id& previous, std::span<const token_id> tokens) noexcept
 {
     sha256 hash;
     hash.update(previous.bytes);
@@ -25,14 +26,14 @@ inline chunk_id next_chunk_id(const chunk_id& previous, std::span<const token_id
     return hash.finish();
 }
 
-inline hash_chain_builder::hash_chain_builder(const digest& scope, std::uint32_t tokens_per_chunk)
+OBJECTCACHE_DECL hash_chain_builder::hash_chain_builder(const digest& scope, std::uint32_t tokens_per_chunk)
     : scope_(scope)
     , per_chunk_(tokens_per_chunk)
 {
     assert(tokens_per_chunk > 0);
 }
 
-inline void hash_chain_builder::extend(std::span<const token_id> tokens)
+OBJECTCACHE_DECL void hash_chain_builder::extend(std::span<const token_id> tokens)
 {
     const auto add = [this](std::span<const token_id> chunk) {
         ids_.push_back(next_chunk_id(ids_.empty() ? scope_ : ids_.back(), chunk));
@@ -51,8 +52,8 @@ inline void hash_chain_builder::extend(std::span<const token_id> tokens)
     tail_.assign(tokens.begin(), tokens.end());
 }
 
-inline std::vector<chunk_id> hash_chain(const digest& scope, std::span<const token_id> tokens,
-                                        std::uint32_t tokens_per_chunk)
+OBJECTCACHE_DECL std::vector<chunk_id> hash_chain(const digest& scope, std::span<const token_id> tokens,
+                                                  std::uint32_t tokens_per_chunk)
 {
     assert(tokens_per_chunk > 0);
     std::vector<chunk_id> out;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/kv/object_key.hpp>
 
 #include <algorithm>
@@ -19,7 +20,7 @@ constexpr int hex_digit(char c) noexcept
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-inline std::optional<digest> parse_digest(std::string_view hex) noexcept
+OBJECTCACHE_DECL std::optional<digest> parse_digest(std::string_view hex) noexcept
 {
     digest out;
     if (hex.size() != 2 * out.bytes.size())
@@ -58,7 +59,7 @@ private:
     std::string_view rest_;
 };
 
-inline std::optional<layer_id> parse_layer(std::string_view text) noexcept
+OBJECTCACHE_DECL std::optional<layer_id> parse_layer(std::string_view text) noexcept
 {
     if (text.size() != key_layer_digits)
         return std::nullopt;
@@ -75,7 +76,7 @@ inline std::optional<layer_id> parse_layer(std::string_view text) noexcept
 
 } // namespace detail
 
-inline std::string key_space::root() const
+OBJECTCACHE_DECL std::string key_space::root() const
 {
     std::string out = prefix;
     out += detail::key_version;
@@ -84,7 +85,7 @@ inline std::string key_space::root() const
     return out;
 }
 
-inline bool valid_key_prefix(std::string_view prefix) noexcept
+OBJECTCACHE_DECL bool valid_key_prefix(std::string_view prefix) noexcept
 {
     if (prefix.size() > max_key_prefix)
         return false;
@@ -100,12 +101,12 @@ inline bool valid_key_prefix(std::string_view prefix) noexcept
     return true;
 }
 
-inline std::string chunk_key(const key_space& keys, const chunk_id& chunk)
+OBJECTCACHE_DECL std::string chunk_key(const key_space& keys, const chunk_id& chunk)
 {
     return keys.root() + "c/" + chunk.hex();
 }
 
-inline std::string layer_key(const key_space& keys, const chunk_id& chunk, layer_id layer)
+OBJECTCACHE_DECL std::string layer_key(const key_space& keys, const chunk_id& chunk, layer_id layer)
 {
     assert(layer < kv_geometry::max_layers);
     const std::string digits = std::to_string(layer);
@@ -114,24 +115,25 @@ inline std::string layer_key(const key_space& keys, const chunk_id& chunk, layer
            digits;
 }
 
-inline std::string manifest_key(const key_space& keys, const chunk_id& chunk)
+OBJECTCACHE_DECL std::string manifest_key(const key_space& keys, const chunk_id& chunk)
 {
     return keys.root() + "l/" + chunk.hex() + "/manifest";
 }
 
-inline std::string record_key(const key_space& keys, layout where, const chunk_id& chunk, layer_id layer)
+OBJECTCACHE_DECL std::string record_key(const key_space& keys, layout where, const chunk_id& chunk,
+                                        layer_id layer)
 {
     assert(supported(where));
     return where == layout::layer_objects ? layer_key(keys, chunk, layer) : chunk_key(keys, chunk);
 }
 
-inline std::string commit_key(const key_space& keys, layout where, const chunk_id& chunk)
+OBJECTCACHE_DECL std::string commit_key(const key_space& keys, layout where, const chunk_id& chunk)
 {
     assert(supported(where));
     return where == layout::layer_objects ? manifest_key(keys, chunk) : chunk_key(keys, chunk);
 }
 
-inline std::optional<object_name> parse_object_key(std::string_view prefix, std::string_view key)
+OBJECTCACHE_DECL std::optional<object_name> parse_object_key(std::string_view prefix, std::string_view key)
 {
     detail::key_reader reader(key);
     if (!reader.skip(prefix) || !reader.skip(detail::key_version))

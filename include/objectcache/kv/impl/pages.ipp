@@ -2,6 +2,7 @@
 #pragma once
 
 #include <objectcache/core/bytes.hpp>
+#include <objectcache/core/config.hpp>
 #include <objectcache/kv/pages.hpp>
 
 #include <algorithm>
@@ -10,8 +11,9 @@
 
 namespace objectcache {
 
-inline kv_pages kv_pages::contiguous(const kv_geometry& geometry, std::vector<kv_layer_memory> memory,
-                                     std::size_t capacity_tokens, std::size_t token_stride_bytes)
+OBJECTCACHE_DECL kv_pages kv_pages::contiguous(const kv_geometry& geometry,
+                                               std::vector<kv_layer_memory> memory,
+                                               std::size_t capacity_tokens, std::size_t token_stride_bytes)
 {
     kv_pages out;
     out.geometry_ = geometry;
@@ -23,9 +25,9 @@ inline kv_pages kv_pages::contiguous(const kv_geometry& geometry, std::vector<kv
     return out;
 }
 
-inline kv_pages kv_pages::paged(const kv_geometry& geometry, std::vector<kv_layer_memory> memory,
-                                std::uint32_t block_tokens, std::vector<std::uint32_t> block_table,
-                                std::size_t block_stride_bytes, std::size_t token_stride_bytes)
+OBJECTCACHE_DECL kv_pages kv_pages::paged(const kv_geometry& geometry, std::vector<kv_layer_memory> memory,
+                                          std::uint32_t block_tokens, std::vector<std::uint32_t> block_table,
+                                          std::size_t block_stride_bytes, std::size_t token_stride_bytes)
 {
     kv_pages out = contiguous(geometry, std::move(memory), 0, token_stride_bytes);
     out.paged_ = true;
@@ -36,12 +38,12 @@ inline kv_pages kv_pages::paged(const kv_geometry& geometry, std::vector<kv_laye
     return out;
 }
 
-inline std::size_t kv_pages::capacity_tokens() const noexcept
+OBJECTCACHE_DECL std::size_t kv_pages::capacity_tokens() const noexcept
 {
     return paged_ ? block_table_.size() * block_tokens_ : capacity_;
 }
 
-inline status kv_pages::validate() const
+OBJECTCACHE_DECL status kv_pages::validate() const
 {
     const auto refuse = [](const char* what) {
         return status(errc::invalid_argument, std::string("KV pages: ") + what);

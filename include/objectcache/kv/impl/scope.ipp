@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/core/sha256.hpp>
 #include <objectcache/kv/scope.hpp>
 
@@ -62,7 +63,7 @@ constexpr bool shard_range_valid(std::uint32_t first, std::uint32_t count, std::
 
 } // namespace detail
 
-inline result<digest> scope_id(const scope& value)
+OBJECTCACHE_DECL result<digest> scope_id(const scope& value)
 {
     using detail::scope_tag;
     const kv_geometry& geometry = value.geometry;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/kv/format.hpp>
 #include <objectcache/plan/load_plan.hpp>
 
@@ -12,8 +13,8 @@ namespace objectcache {
 namespace detail {
 
 /** Most layers of any group of a plan. */
-inline std::uint32_t most_layers_together(const kv_geometry& geometry, std::size_t chunks,
-                                          const load_plan_options& options) noexcept
+OBJECTCACHE_DECL std::uint32_t most_layers_together(const kv_geometry& geometry, std::size_t chunks,
+                                                    const load_plan_options& options) noexcept
 {
     if (options.where == layout::layer_objects)
         return 1;
@@ -26,8 +27,8 @@ inline std::uint32_t most_layers_together(const kv_geometry& geometry, std::size
 
 } // namespace detail
 
-inline result<load_plan> plan_load(const kv_geometry& geometry, std::size_t chunks,
-                                   const load_plan_options& options)
+OBJECTCACHE_DECL result<load_plan> plan_load(const kv_geometry& geometry, std::size_t chunks,
+                                             const load_plan_options& options)
 {
     if (status valid = geometry.validate(); !valid.ok())
         return valid;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/plan/prefix_search.hpp>
 
 #include <algorithm>
@@ -8,24 +9,24 @@
 
 namespace objectcache {
 
-inline prefix_search::prefix_search(std::size_t chunks)
+OBJECTCACHE_DECL prefix_search::prefix_search(std::size_t chunks)
     : chunks_(chunks)
     , stage_(chunks == 0 ? stage::over : stage::first_round)
 {}
 
-inline std::vector<prefix_search::probe>::const_iterator prefix_search::frontier() const noexcept
+OBJECTCACHE_DECL std::vector<prefix_search::probe>::const_iterator prefix_search::frontier() const noexcept
 {
     return std::find_if(probes_.begin(), probes_.end(),
                         [](const probe& p) { return p.known != answer::present; });
 }
 
-inline std::size_t prefix_search::gap() const noexcept
+OBJECTCACHE_DECL std::size_t prefix_search::gap() const noexcept
 {
     const auto at = frontier();
     return at == probes_.end() ? 0 : at->index - length();
 }
 
-inline std::vector<std::size_t> prefix_search::next_round()
+OBJECTCACHE_DECL std::vector<std::size_t> prefix_search::next_round()
 {
     std::vector<std::size_t> ask;
     if (stage_ == stage::first_round) {
@@ -49,7 +50,7 @@ inline std::vector<std::size_t> prefix_search::next_round()
     return ask;
 }
 
-inline void prefix_search::report(std::size_t index, bool present)
+OBJECTCACHE_DECL void prefix_search::report(std::size_t index, bool present)
 {
     const auto at = std::lower_bound(probes_.begin(), probes_.end(), index,
                                      [](const probe& p, std::size_t wanted) { return p.index < wanted; });
@@ -60,7 +61,7 @@ inline void prefix_search::report(std::size_t index, bool present)
         stage_ = stage_ == stage::first_answers && gap() != 0 ? stage::second_round : stage::over;
 }
 
-inline std::size_t prefix_search::length() const noexcept
+OBJECTCACHE_DECL std::size_t prefix_search::length() const noexcept
 {
     const auto at = frontier();
     return at == probes_.begin() ? 0 : std::prev(at)->index + 1;

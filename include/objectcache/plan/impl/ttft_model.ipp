@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/plan/ttft_model.hpp>
 
 #include <algorithm>
@@ -9,8 +10,9 @@
 
 namespace objectcache {
 
-inline ttft_prediction predict_layerwise(std::span<const double> fetch, std::span<const double> compute,
-                                         std::size_t prefetch_depth)
+OBJECTCACHE_DECL ttft_prediction predict_layerwise(std::span<const double> fetch,
+                                                   std::span<const double> compute,
+                                                   std::size_t prefetch_depth)
 {
     assert(fetch.size() == compute.size() && prefetch_depth > 0);
     const std::size_t layers = fetch.size();
@@ -31,7 +33,7 @@ inline ttft_prediction predict_layerwise(std::span<const double> fetch, std::spa
     return out;
 }
 
-inline ttft_prediction predict_whole(std::span<const double> fetch, std::span<const double> compute)
+OBJECTCACHE_DECL ttft_prediction predict_whole(std::span<const double> fetch, std::span<const double> compute)
 {
     assert(fetch.size() == compute.size());
     ttft_prediction out;

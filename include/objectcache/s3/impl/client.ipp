@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/io/clock.hpp>
 #include <objectcache/io/with_deadline.hpp>
 #include <objectcache/s3/client.hpp>
+#include <objectcache/s3/detail/connection.hpp>
 #include <objectcache/s3/detail/outcome.hpp>
 #include <objectcache/s3/request.hpp>
 #include <objectcache/s3/transfer.hpp>
@@ -54,20 +56,21 @@ struct client::operation {
     std::size_t received = 0; // bytes in the destination
 };
 
-inline client::client(asio::any_io_executor executor, endpoint where, credentials_provider who,
-                      client_options options)
+OBJECTCACHE_DECL client::client(asio::any_io_executor executor, endpoint where, credentials_provider who,
+                                client_options options)
     : state_(
           std::make_shared<state>(std::move(executor), std::move(where), std::move(who), std::move(options)))
 {}
 
-inline client::client(asio::any_io_executor executor, endpoint where, credentials who, client_options options)
+OBJECTCACHE_DECL client::client(asio::any_io_executor executor, endpoint where, credentials who,
+                                client_options options)
     : client(std::move(executor), std::move(where), credentials_provider(), std::move(options))
 {
     state_->current = std::move(who);
     state_->known = true;
 }
 
-inline asio::awaitable<status> client::perform(std::shared_ptr<state> self, operation& op)
+OBJECTCACHE_DECL asio::awaitable<status> client::perform(std::shared_ptr<state> self, operation& op)
 {
     co_await detail::fully_cancellable();
     if (self->who && !self->has_credentials(std::chrono::minutes(1))) {
@@ -112,7 +115,7 @@ inline asio::awaitable<status> client::perform(std::shared_ptr<state> self, oper
     }
 }
 
-inline asio::awaitable<status> client::run(std::shared_ptr<state> self, operation& op)
+OBJECTCACHE_DECL asio::awaitable<status> client::run(std::shared_ptr<state> self, operation& op)
 {
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     status done(errc::cancelled);
@@ -133,9 +136,10 @@ inline asio::awaitable<status> client::run(std::shared_ptr<state> self, operatio
                      std::move(detail));
 }
 
-inline asio::awaitable<result<object_info>> client::read(std::shared_ptr<state> self, std::string bucket,
-                                                         std::string key, std::optional<byte_range> range,
-                                                         byte_span destination, op_options options)
+OBJECTCACHE_DECL asio::awaitable<result<object_info>> client::read(std::shared_ptr<state> self,
+                                                                   std::string bucket, std::string key,
+                                                                   std::optional<byte_range> range,
+                                                                   byte_span destination, op_options options)
 {
     operation op;
     op.what.bucket = bucket;
@@ -157,8 +161,8 @@ inline asio::awaitable<result<object_info>> client::read(std::shared_ptr<state> 
     co_return out;
 }
 
-inline asio::awaitable<result<object_info>> client::head(std::shared_ptr<state> self, std::string bucket,
-                                                         std::string key, op_options options)
+OBJECTCACHE_DECL asio::awaitable<result<object_info>>
+client::head(std::shared_ptr<state> self, std::string bucket, std::string key, op_options options)
 {
     operation op;
     op.what.method = "HEAD";
@@ -173,8 +177,10 @@ inline asio::awaitable<result<object_info>> client::head(std::shared_ptr<state> 
                           std::move(op.head.last_modified)};
 }
 
-inline asio::awaitable<status> client::write(std::shared_ptr<state> self, std::string bucket, std::string key,
-                                             std::span<const const_byte_span> parts, put_options options)
+OBJECTCACHE_DECL asio::awaitable<status> client::write(std::shared_ptr<state> self, std::string bucket,
+                                                       std::string key,
+                                                       std::span<const const_byte_span> parts,
+                                                       put_options options)
 {
     const field only_new{"If-None-Match", "*"};
     const bool hashed = self->options.signing == payload_signing::always ||
@@ -201,8 +207,8 @@ inline asio::awaitable<status> client::write(std::shared_ptr<state> self, std::s
     co_return co_await run(self, op);
 }
 
-inline asio::awaitable<result<list_page>> client::list(std::shared_ptr<state> self, std::string bucket,
-                                                       std::string prefix, list_options options)
+OBJECTCACHE_DECL asio::awaitable<result<list_page>>
+client::list(std::shared_ptr<state> self, std::string bucket, std::string prefix, list_options options)
 {
     const std::string max_keys = std::to_string(options.max_keys);
     std::vector<field> query{{"encoding-type", "url"}, {"list-type", "2"}, {"max-keys", max_keys}};
@@ -227,9 +233,9 @@ inline asio::awaitable<result<list_page>> client::list(std::shared_ptr<state> se
     co_return page;
 }
 
-inline asio::awaitable<status> client::command(std::shared_ptr<state> self, const char* method,
-                                               std::string bucket, std::string key, std::string body,
-                                               op_options options)
+OBJECTCACHE_DECL asio::awaitable<status> client::command(std::shared_ptr<state> self, const char* method,
+                                                         std::string bucket, std::string key,
+                                                         std::string body, op_options options)
 {
     const const_byte_span part = std::as_bytes(std::span(body));
     const std::string hash = payload_hash(std::span(&part, 1));
@@ -247,45 +253,46 @@ inline asio::awaitable<status> client::command(std::shared_ptr<state> self, cons
     co_return co_await run(self, op);
 }
 
-inline asio::awaitable<result<object_info>> client::get(std::string bucket, std::string key, byte_range range,
-                                                        byte_span destination, op_options options)
+OBJECTCACHE_DECL asio::awaitable<result<object_info>>
+client::get(std::string bucket, std::string key, byte_range range, byte_span destination, op_options options)
 {
     return read(state_, std::move(bucket), std::move(key), range, destination, options);
 }
 
-inline asio::awaitable<result<object_info>> client::get(std::string bucket, std::string key,
-                                                        byte_span destination, op_options options)
+OBJECTCACHE_DECL asio::awaitable<result<object_info>> client::get(std::string bucket, std::string key,
+                                                                  byte_span destination, op_options options)
 {
     return read(state_, std::move(bucket), std::move(key), std::nullopt, destination, options);
 }
 
-inline asio::awaitable<status> client::put(std::string bucket, std::string key,
-                                           std::span<const const_byte_span> parts, put_options options)
+OBJECTCACHE_DECL asio::awaitable<status>
+client::put(std::string bucket, std::string key, std::span<const const_byte_span> parts, put_options options)
 {
     return write(state_, std::move(bucket), std::move(key), parts, options);
 }
 
-inline asio::awaitable<result<object_info>> client::head(std::string bucket, std::string key,
-                                                         op_options options)
+OBJECTCACHE_DECL asio::awaitable<result<object_info>> client::head(std::string bucket, std::string key,
+                                                                   op_options options)
 {
     return head(state_, std::move(bucket), std::move(key), options);
 }
 
-inline asio::awaitable<result<list_page>> client::list(std::string bucket, std::string prefix,
-                                                       list_options options)
+OBJECTCACHE_DECL asio::awaitable<result<list_page>> client::list(std::string bucket, std::string prefix,
+                                                                 list_options options)
 {
     return list(state_, std::move(bucket), std::move(prefix), std::move(options));
 }
 
-inline asio::awaitable<status> client::remove(std::string bucket, std::string key, op_options options)
+OBJECTCACHE_DECL asio::awaitable<status> client::remove(std::string bucket, std::string key,
+                                                        op_options options)
 {
     return command(state_, "DELETE", std::move(bucket), std::move(key), {}, options);
 }
 
-inline asio::awaitable<status> client::create_bucket(std::string bucket, op_options options)
+OBJECTCACHE_DECL asio::awaitable<status> client::create_bucket(std::string bucket, op_options options)
 {
     std::string body;
-    if (detail::is_amazon(state_->where.host) && state_->where.region != "us-east-1")
+    if (state_->where.is_amazon() && state_->where.region != "us-east-1")
         body = "<CreateBucketConfiguration><LocationConstraint>" + state_->where.region +
                "</LocationConstraint></CreateBucketConfiguration>";
     return command(state_, "PUT", std::move(bucket), {}, std::move(body), options);
@@ -296,7 +303,7 @@ inline const endpoint& client::where() const noexcept
     return state_->where;
 }
 
-inline connection_pool& client::connections() noexcept
+OBJECTCACHE_DECL connection_pool& client::connections() noexcept
 {
     return state_->pool;
 }

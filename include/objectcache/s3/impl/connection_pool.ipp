@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/io/clock.hpp>
 #include <objectcache/io/with_deadline.hpp>
 #include <objectcache/s3/connection_pool.hpp>
+#include <objectcache/s3/detail/connection.hpp>
 
 #include <deque>
 #include <utility>
@@ -62,7 +64,29 @@ struct connection_pool::state {
     std::deque<std::unique_ptr<detail::connection>> idle; // the most recently used last
 };
 
-inline connection_pool::lease& connection_pool::lease::operator=(lease&& other) noexcept
+OBJECTCACHE_DECL connection_pool::lease::lease() noexcept = default;
+OBJECTCACHE_DECL connection_pool::lease::lease(lease&& other) noexcept = default;
+OBJECTCACHE_DECL connection_pool::lease::~lease()
+{
+    give_back();
+}
+
+OBJECTCACHE_DECL asio::awaitable<void> connection_pool::lease::run(transfer& t)
+{
+    return connection_->run(t);
+}
+
+OBJECTCACHE_DECL byte_span connection_pool::lease::scratch() const noexcept
+{
+    return connection_->scratch();
+}
+
+OBJECTCACHE_DECL bool connection_pool::lease::reused() const noexcept
+{
+    return connection_->used;
+}
+
+OBJECTCACHE_DECL connection_pool::lease& connection_pool::lease::operator=(lease&& other) noexcept
 {
     if (this != &other) {
         give_back();
@@ -74,7 +98,7 @@ inline connection_pool::lease& connection_pool::lease::operator=(lease&& other) 
     return *this;
 }
 
-inline void connection_pool::lease::give_back() noexcept
+OBJECTCACHE_DECL void connection_pool::lease::give_back() noexcept
 {
     if (connection_ && std::exchange(keep_, false)) {
         connection_->used = true;
@@ -86,21 +110,20 @@ inline void connection_pool::lease::give_back() noexcept
     from_.reset();
 }
 
-inline connection_pool::connection_pool(asio::any_io_executor executor, endpoint where,
-                                        connection_options options)
+OBJECTCACHE_DECL connection_pool::connection_pool(asio::any_io_executor executor, endpoint where,
+                                                  connection_options options)
     : state_(std::make_shared<state>(std::move(executor), std::move(where), std::move(options)))
 {}
 
-inline asio::awaitable<result<connection_pool::lease>>
+OBJECTCACHE_DECL asio::awaitable<result<connection_pool::lease>>
 connection_pool::acquire(std::string host, priority who, deadline until, bool fresh)
 {
     return acquire(state_, std::move(host), who, until, fresh);
 }
 
-inline asio::awaitable<result<connection_pool::lease>> connection_pool::acquire(std::shared_ptr<state> from,
-                                                                                std::string host,
-                                                                                priority who, deadline until,
-                                                                                bool fresh)
+OBJECTCACHE_DECL asio::awaitable<result<connection_pool::lease>>
+connection_pool::acquire(std::shared_ptr<state> from, std::string host, priority who, deadline until,
+                         bool fresh)
 {
     if (!from->ready.ok())
         co_return from->ready;
@@ -123,11 +146,7 @@ inline asio::awaitable<result<connection_pool::lease>> connection_pool::acquire(
     out.connection_ = std::make_unique<detail::connection>(from->executor, std::move(host),
                                                            from->tls ? &*from->tls : nullptr);
     const deadline limit = deadline(from->now() + from->options.connect_timeout).nearer(until);
-    auto opening = [](detail::connection& c, std::uint16_t port) -> asio::awaitable<status> {
-        co_await detail::fully_cancellable();
-        co_return co_await c.open(port);
-    };
-    asio::awaitable<status> work = opening(*out.connection_, from->where.port);
+    asio::awaitable<status> work = open(*out.connection_, from->where.port);
     std::string nothing;
     status opened = co_await with_deadline(std::move(work), limit, std::move(nothing));
     if (opened == errc::deadline_exceeded && !until.passed(from->now()))
@@ -137,22 +156,28 @@ inline asio::awaitable<result<connection_pool::lease>> connection_pool::acquire(
     co_return out;
 }
 
-inline std::size_t connection_pool::idle() const noexcept
+OBJECTCACHE_DECL asio::awaitable<status> connection_pool::open(detail::connection& fresh, std::uint16_t port)
+{
+    co_await detail::fully_cancellable();
+    co_return co_await fresh.open(port);
+}
+
+OBJECTCACHE_DECL std::size_t connection_pool::idle() const noexcept
 {
     return state_->idle.size();
 }
 
-inline std::size_t connection_pool::in_use() const noexcept
+OBJECTCACHE_DECL std::size_t connection_pool::in_use() const noexcept
 {
     return static_cast<std::size_t>(state_->places.in_use());
 }
 
-inline std::size_t connection_pool::waiting() const noexcept
+OBJECTCACHE_DECL std::size_t connection_pool::waiting() const noexcept
 {
     return state_->places.waiters();
 }
 
-inline void connection_pool::close_idle() noexcept
+OBJECTCACHE_DECL void connection_pool::close_idle() noexcept
 {
     state_->idle.clear();
 }

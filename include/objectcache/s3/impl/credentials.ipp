@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/s3/credentials.hpp>
 #include <objectcache/s3/detail/environment.hpp>
 #include <objectcache/s3/detail/ini.hpp>
@@ -11,8 +12,8 @@ namespace objectcache::s3 {
 
 namespace detail {
 
-[[nodiscard]] inline std::filesystem::path aws_file(std::filesystem::path given, const char* variable,
-                                                    const char* name)
+[[nodiscard]] OBJECTCACHE_DECL std::filesystem::path aws_file(std::filesystem::path given,
+                                                              const char* variable, const char* name)
 {
     if (!given.empty())
         return given;
@@ -23,7 +24,7 @@ namespace detail {
 }
 
 /** The text of a small file; empty if it cannot be read. */
-[[nodiscard]] inline std::string small_file(const std::filesystem::path& file)
+[[nodiscard]] OBJECTCACHE_DECL std::string small_file(const std::filesystem::path& file)
 {
     constexpr std::size_t limit = 1 << 20; // no sane file of this kind is larger; a device may be endless
     std::string text;
@@ -34,8 +35,8 @@ namespace detail {
     return text;
 }
 
-[[nodiscard]] inline std::optional<credentials> profile_credentials(std::string_view text,
-                                                                    std::string_view section)
+[[nodiscard]] OBJECTCACHE_DECL std::optional<credentials> profile_credentials(std::string_view text,
+                                                                              std::string_view section)
 {
     credentials out;
     out.access_key_id = ini_value(text, section, "aws_access_key_id");
@@ -48,7 +49,7 @@ namespace detail {
 
 } // namespace detail
 
-inline result<credentials> credentials::from_env()
+OBJECTCACHE_DECL result<credentials> credentials::from_env()
 {
     credentials out{detail::environment("AWS_ACCESS_KEY_ID"), detail::environment("AWS_SECRET_ACCESS_KEY"),
                     detail::environment("AWS_SESSION_TOKEN"), std::nullopt};
@@ -59,7 +60,7 @@ inline result<credentials> credentials::from_env()
     return out;
 }
 
-inline result<credentials> credentials::from_profile(std::string profile, profile_files files)
+OBJECTCACHE_DECL result<credentials> credentials::from_profile(std::string profile, profile_files files)
 {
     if (profile.empty())
         profile = detail::environment("AWS_PROFILE");
@@ -80,7 +81,7 @@ inline result<credentials> credentials::from_profile(std::string profile, profil
                                       "' or '" + files.config.string() + "'"};
 }
 
-inline result<credentials> default_credentials()
+OBJECTCACHE_DECL result<credentials> default_credentials()
 {
     auto env = credentials::from_env();
     if (env)

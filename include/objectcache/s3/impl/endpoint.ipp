@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/s3/detail/ascii.hpp>
 #include <objectcache/s3/detail/environment.hpp>
 #include <objectcache/s3/detail/uri_encode.hpp>
@@ -10,19 +11,14 @@ namespace objectcache::s3 {
 
 namespace detail {
 
-[[nodiscard]] inline bool is_amazon(std::string_view host) noexcept
-{
-    return host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn");
-}
-
-[[nodiscard]] inline bool is_address(std::string_view host) noexcept
+[[nodiscard]] OBJECTCACHE_DECL bool is_address(std::string_view host) noexcept
 {
     // No top-level domain is numeric: what ends in a digit is an IPv4 address, what has a colon is IPv6.
     return host.find(':') != host.npos || (!host.empty() && host.back() >= '0' && host.back() <= '9');
 }
 
 /** "eu-west-1" of s3.eu-west-1.amazonaws.com and of s3.dualstack.eu-west-1.amazonaws.com. */
-[[nodiscard]] inline std::string region_of_amazon(std::string_view host)
+[[nodiscard]] OBJECTCACHE_DECL std::string region_of_amazon(std::string_view host)
 {
     host = host.substr(0, host.rfind(".amazonaws.com"));
     const auto dot = host.rfind('.');
@@ -30,7 +26,7 @@ namespace detail {
     return last.find('-') == last.npos ? "us-east-1" : std::string(last);
 }
 
-[[nodiscard]] inline bool is_host(std::string_view host) noexcept
+[[nodiscard]] OBJECTCACHE_DECL bool is_host(std::string_view host) noexcept
 {
     for (const char c : host)
         if (!is_unreserved(static_cast<unsigned char>(c)))
@@ -38,7 +34,7 @@ namespace detail {
     return !host.empty() && host.size() <= 253;
 }
 
-[[nodiscard]] inline bool is_ipv6(std::string_view host) noexcept
+[[nodiscard]] OBJECTCACHE_DECL bool is_ipv6(std::string_view host) noexcept
 {
     for (const char c : host)
         if (hex_value(c) < 0 && c != ':' && c != '.')
@@ -49,7 +45,7 @@ namespace detail {
 } // namespace detail
 
 // By hand, because Boost.URL has to be linked: it would be the one thing that keeps this library from being header-only.
-inline result<endpoint> endpoint::parse(std::string_view url, std::string region)
+OBJECTCACHE_DECL result<endpoint> endpoint::parse(std::string_view url, std::string region)
 {
     const auto refused = [&](const char* why) {
         return result<endpoint>(errc::invalid_argument,
@@ -98,12 +94,12 @@ inline result<endpoint> endpoint::parse(std::string_view url, std::string region
     out.base_path = *decoded;
     if (!region.empty())
         out.region = std::move(region);
-    else if (detail::is_amazon(out.host))
+    else if (out.is_amazon())
         out.region = detail::region_of_amazon(out.host);
     return out;
 }
 
-inline result<endpoint> endpoint::from_env()
+OBJECTCACHE_DECL result<endpoint> endpoint::from_env()
 {
     std::string region = detail::environment("AWS_REGION");
     if (region.empty())
@@ -116,10 +112,14 @@ inline result<endpoint> endpoint::from_env()
     return parse(url, std::move(region));
 }
 
-inline bool endpoint::is_virtual_host(std::string_view bucket) const
+OBJECTCACHE_DECL bool endpoint::is_amazon() const noexcept
 {
-    const bool wanted =
-        style == addressing::virtual_host || (style == addressing::automatic && detail::is_amazon(host));
+    return host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn");
+}
+
+OBJECTCACHE_DECL bool endpoint::is_virtual_host(std::string_view bucket) const
+{
+    const bool wanted = style == addressing::virtual_host || (style == addressing::automatic && is_amazon());
     if (!wanted || bucket.empty() || bucket.size() > 63 || detail::is_address(host))
         return false;
     for (const char c : bucket)
@@ -128,12 +128,12 @@ inline bool endpoint::is_virtual_host(std::string_view bucket) const
     return true;
 }
 
-inline std::string endpoint::host_for(std::string_view bucket) const
+OBJECTCACHE_DECL std::string endpoint::host_for(std::string_view bucket) const
 {
     return is_virtual_host(bucket) ? std::string(bucket) + '.' + host : host;
 }
 
-inline std::string endpoint::authority_for(std::string_view bucket) const
+OBJECTCACHE_DECL std::string endpoint::authority_for(std::string_view bucket) const
 {
     std::string out = host_for(bucket);
     if (out.find(':') != out.npos)
@@ -143,7 +143,7 @@ inline std::string endpoint::authority_for(std::string_view bucket) const
     return out;
 }
 
-inline std::string endpoint::url() const
+OBJECTCACHE_DECL std::string endpoint::url() const
 {
     std::string out = (tls ? "https://" : "http://") + authority_for({});
     detail::append_uri_encoded(out, base_path, detail::slash::keep);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/s3/detail/ascii.hpp>
 #include <objectcache/s3/detail/uri_encode.hpp>
 #include <objectcache/s3/request.hpp>
@@ -14,7 +15,7 @@ namespace objectcache::s3 {
 namespace detail {
 
 /** The path of a request, decoded: what S3 signs. */
-[[nodiscard]] inline std::string decoded_path(const request& what, const endpoint& where)
+[[nodiscard]] OBJECTCACHE_DECL std::string decoded_path(const request& what, const endpoint& where)
 {
     std::string out = where.base_path;
     if (!where.is_virtual_host(what.bucket) && !what.bucket.empty())
@@ -25,7 +26,7 @@ namespace detail {
 }
 
 /** Names that neither end the path segment nor the host label they are put into. Which of them exist, the store knows. */
-[[nodiscard]] inline bool is_bucket_name(std::string_view name) noexcept
+[[nodiscard]] OBJECTCACHE_DECL bool is_bucket_name(std::string_view name) noexcept
 {
     for (const char c : name)
         if (!is_unreserved(static_cast<unsigned char>(c)))
@@ -33,7 +34,7 @@ namespace detail {
     return !name.empty() && name.size() <= 255 && name != "." && name != "..";
 }
 
-[[nodiscard]] inline bool is_header_name(std::string_view name) noexcept
+[[nodiscard]] OBJECTCACHE_DECL bool is_header_name(std::string_view name) noexcept
 {
     for (const char c : name)
         if (!is_unreserved(static_cast<unsigned char>(c)))
@@ -41,7 +42,7 @@ namespace detail {
     return !name.empty();
 }
 
-[[nodiscard]] inline status check(const request& what, const credentials& who)
+[[nodiscard]] OBJECTCACHE_DECL status check(const request& what, const credentials& who)
 {
     if (!is_bucket_name(what.bucket))
         return {errc::invalid_argument,
@@ -59,8 +60,8 @@ namespace detail {
 
 } // namespace detail
 
-inline result<std::string> serialize(const request& what, const endpoint& where, const credentials& who,
-                                     signer& with, sigv4_time now)
+OBJECTCACHE_DECL result<std::string> serialize(const request& what, const endpoint& where,
+                                               const credentials& who, signer& with, sigv4_time now)
 {
     if (const status bad = detail::check(what, who); !bad.ok())
         return bad;
@@ -109,7 +110,7 @@ inline result<std::string> serialize(const request& what, const endpoint& where,
     return out;
 }
 
-inline std::string describe(const request& what, const endpoint& where)
+OBJECTCACHE_DECL std::string describe(const request& what, const endpoint& where)
 {
     std::string out(what.method);
     out += where.tls ? " https://" : " http://";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/s3/detail/ascii.hpp>
 #include <objectcache/s3/detail/sha256.hpp>
 #include <objectcache/s3/detail/uri_encode.hpp>
@@ -22,7 +23,7 @@ struct canonical_field {
     std::string value;
 };
 
-[[nodiscard]] inline std::vector<canonical_field> canonical_headers(std::span<const field> headers)
+[[nodiscard]] OBJECTCACHE_DECL std::vector<canonical_field> canonical_headers(std::span<const field> headers)
 {
     std::vector<canonical_field> out;
     out.reserve(headers.size());
@@ -38,7 +39,7 @@ struct canonical_field {
     return out;
 }
 
-[[nodiscard]] inline std::string joined_names(const std::vector<canonical_field>& sorted)
+[[nodiscard]] OBJECTCACHE_DECL std::string joined_names(const std::vector<canonical_field>& sorted)
 {
     std::string out;
     for (std::size_t i = 0; i < sorted.size(); ++i) {
@@ -51,7 +52,7 @@ struct canonical_field {
     return out;
 }
 
-inline void append_canonical_query(std::string& out, std::span<const field> query)
+OBJECTCACHE_DECL void append_canonical_query(std::string& out, std::span<const field> query)
 {
     std::vector<canonical_field> encoded;
     encoded.reserve(query.size());
@@ -73,7 +74,7 @@ inline void append_canonical_query(std::string& out, std::span<const field> quer
     }
 }
 
-[[nodiscard]] inline std::string normalized_path(std::string_view path)
+[[nodiscard]] OBJECTCACHE_DECL std::string normalized_path(std::string_view path)
 {
     std::vector<std::string_view> kept;
     std::string_view last;
@@ -97,8 +98,8 @@ inline void append_canonical_query(std::string& out, std::span<const field> quer
     return out;
 }
 
-[[nodiscard]] inline std::string canonical_request(const signable_request& request,
-                                                   const std::vector<canonical_field>& headers)
+[[nodiscard]] OBJECTCACHE_DECL std::string canonical_request(const signable_request& request,
+                                                             const std::vector<canonical_field>& headers)
 {
     std::string out(request.method);
     out += '\n';
@@ -126,12 +127,12 @@ inline void append_canonical_query(std::string& out, std::span<const field> quer
 
 } // namespace detail
 
-inline std::string payload_hash(std::span<const const_byte_span> parts)
+OBJECTCACHE_DECL std::string payload_hash(std::span<const const_byte_span> parts)
 {
     return detail::sha256(parts).hex();
 }
 
-inline std::string format_amz_date(sigv4_time at)
+OBJECTCACHE_DECL std::string format_amz_date(sigv4_time at)
 {
     const auto day = std::chrono::floor<std::chrono::days>(at);
     const std::chrono::year_month_day date(day);
@@ -150,7 +151,7 @@ inline std::string format_amz_date(sigv4_time at)
     return out;
 }
 
-inline std::optional<sigv4_time> parse_amz_date(std::string_view text)
+OBJECTCACHE_DECL std::optional<sigv4_time> parse_amz_date(std::string_view text)
 {
     if (text.size() != 16 || text[8] != 'T' || text[15] != 'Z')
         return std::nullopt;
@@ -174,22 +175,23 @@ inline std::optional<sigv4_time> parse_amz_date(std::string_view text)
            std::chrono::seconds(seconds);
 }
 
-inline std::string credential_scope::text() const
+OBJECTCACHE_DECL std::string credential_scope::text() const
 {
     return day + '/' + region + '/' + service + '/' + std::string(detail::sigv4_terminator);
 }
 
-inline std::string signed_header_names(std::span<const field> headers)
+OBJECTCACHE_DECL std::string signed_header_names(std::span<const field> headers)
 {
     return detail::joined_names(detail::canonical_headers(headers));
 }
 
-inline std::string canonical_request(const signable_request& request)
+OBJECTCACHE_DECL std::string canonical_request(const signable_request& request)
 {
     return detail::canonical_request(request, detail::canonical_headers(request.headers));
 }
 
-inline std::string string_to_sign(std::string_view canonical, sigv4_time at, const credential_scope& scope)
+OBJECTCACHE_DECL std::string string_to_sign(std::string_view canonical, sigv4_time at,
+                                            const credential_scope& scope)
 {
     std::string out(detail::sigv4_algorithm);
     out += '\n';
@@ -201,7 +203,7 @@ inline std::string string_to_sign(std::string_view canonical, sigv4_time at, con
     return out;
 }
 
-inline digest signing_key(std::string_view secret_access_key, const credential_scope& scope)
+OBJECTCACHE_DECL digest signing_key(std::string_view secret_access_key, const credential_scope& scope)
 {
     std::string root = "AWS4";
     root += secret_access_key;
@@ -212,17 +214,17 @@ inline digest signing_key(std::string_view secret_access_key, const credential_s
     return detail::hmac_sha256(key.bytes, detail::sigv4_terminator);
 }
 
-inline std::string signature(const digest& key, std::string_view text_to_sign)
+OBJECTCACHE_DECL std::string signature(const digest& key, std::string_view text_to_sign)
 {
     return detail::hmac_sha256(key.bytes, text_to_sign).hex();
 }
 
-inline signer::signer(std::string region, std::string service)
+OBJECTCACHE_DECL signer::signer(std::string region, std::string service)
     : scope_{{}, std::move(region), std::move(service)}
 {}
 
-inline std::string signer::authorization(const signable_request& request, const credentials& who,
-                                         sigv4_time at)
+OBJECTCACHE_DECL std::string signer::authorization(const signable_request& request, const credentials& who,
+                                                   sigv4_time at)
 {
     const std::string date = format_amz_date(at);
     const std::string_view day = std::string_view(date).substr(0, 8);
@@ -240,7 +242,7 @@ inline std::string signer::authorization(const signable_request& request, const 
     return out;
 }
 
-inline std::optional<authorization> parse_authorization(std::string_view header)
+OBJECTCACHE_DECL std::optional<authorization> parse_authorization(std::string_view header)
 {
     header = detail::trimmed(header);
     if (!header.starts_with(detail::sigv4_algorithm))
@@ -298,8 +300,8 @@ inline std::optional<authorization> parse_authorization(std::string_view header)
     return out;
 }
 
-inline status verify(const authorization& claim, const signable_request& request, sigv4_time at,
-                     std::string_view secret_access_key)
+OBJECTCACHE_DECL status verify(const authorization& claim, const signable_request& request, sigv4_time at,
+                               std::string_view secret_access_key)
 {
     const auto is_signed = [&](const std::string& name) {
         return std::binary_search(claim.signed_headers.begin(), claim.signed_headers.end(), name);

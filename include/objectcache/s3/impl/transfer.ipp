@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/s3/detail/outcome.hpp>
 #include <objectcache/s3/transfer.hpp>
 
@@ -10,7 +11,9 @@
 
 namespace objectcache::s3 {
 
-inline transfer::transfer(exchange what, byte_span scratch) : what_(std::move(what)), scratch_(scratch)
+OBJECTCACHE_DECL transfer::transfer(exchange what, byte_span scratch)
+    : what_(std::move(what))
+    , scratch_(scratch)
 {
     assert(scratch.size() >= head_limit);
     assert(what_.answer != expect::range || what_.destination.size() == what_.range.size);
@@ -18,7 +21,7 @@ inline transfer::transfer(exchange what, byte_span scratch) : what_(std::move(wh
     parser_->skip(what_.answer == expect::head);
 }
 
-inline std::span<const_byte_span> transfer::unsent(std::span<const_byte_span> out) const noexcept
+OBJECTCACHE_DECL std::span<const_byte_span> transfer::unsent(std::span<const_byte_span> out) const noexcept
 {
     std::size_t count = 0;
     std::size_t skip = sent_;
@@ -31,7 +34,7 @@ inline std::span<const_byte_span> transfer::unsent(std::span<const_byte_span> ou
     return out.first(count);
 }
 
-inline byte_span transfer::room() noexcept
+OBJECTCACHE_DECL byte_span transfer::room() noexcept
 {
     switch (stage_) {
     case stage::counted_body:
@@ -51,7 +54,7 @@ inline byte_span transfer::room() noexcept
     return scratch_.subspan(end_);
 }
 
-inline void transfer::sent(std::size_t bytes)
+OBJECTCACHE_DECL void transfer::sent(std::size_t bytes)
 {
     assert(stage_ == stage::sending);
     sent_ += bytes;
@@ -68,7 +71,7 @@ inline void transfer::sent(std::size_t bytes)
     next_ = want::receive;
 }
 
-inline void transfer::received(std::size_t bytes)
+OBJECTCACHE_DECL void transfer::received(std::size_t bytes)
 {
     assert(next_ == want::receive);
     answered_ = answered_ || bytes != 0;
@@ -100,7 +103,7 @@ inline void transfer::received(std::size_t bytes)
     }
 }
 
-inline void transfer::ended()
+OBJECTCACHE_DECL void transfer::ended()
 {
     if (stage_ == stage::body_to_eof) {
         finish();
@@ -120,7 +123,7 @@ inline void transfer::ended()
               : "the connection was closed after " + std::to_string(body_.size) + " bytes of the body"});
 }
 
-inline void transfer::failed(error_code why)
+OBJECTCACHE_DECL void transfer::failed(error_code why)
 {
     assert(why);
     if (stage_ == stage::sending && why != condition::cancelled && why != condition::timeout) {
@@ -132,7 +135,7 @@ inline void transfer::failed(error_code why)
     stop(send_failure_.ok() || why == condition::cancelled ? status(why) : send_failure_);
 }
 
-inline void transfer::parse_head()
+OBJECTCACHE_DECL void transfer::parse_head()
 {
     while (stage_ == stage::head) {
         boost::beast::error_code ec;
@@ -170,7 +173,7 @@ inline void transfer::parse_head()
 }
 
 /** Is the answer of the length that was asked for, as far as its head tells? */
-inline status transfer::accept_length() const
+OBJECTCACHE_DECL status transfer::accept_length() const
 {
     const response_head& head = parser_->head();
     const std::uint64_t room = what_.destination.size();
@@ -200,7 +203,7 @@ inline status transfer::accept_length() const
     return {};
 }
 
-inline void transfer::begin_body()
+OBJECTCACHE_DECL void transfer::begin_body()
 {
     const response_head& head = parser_->head();
     const bool good = head.status / 100 == 2;
@@ -240,7 +243,7 @@ inline void transfer::begin_body()
 }
 
 /** The part of the body that arrived together with the head. */
-inline void transfer::take_buffered()
+OBJECTCACHE_DECL void transfer::take_buffered()
 {
     const const_byte_span here = const_byte_span(scratch_).subspan(begin_, end_ - begin_);
     if (stage_ == stage::body_to_eof) {
@@ -259,7 +262,7 @@ inline void transfer::take_buffered()
         too_long();
 }
 
-inline void transfer::parse_chunks()
+OBJECTCACHE_DECL void transfer::parse_chunks()
 {
     if (begin_ == end_)
         return;
@@ -276,7 +279,7 @@ inline void transfer::parse_chunks()
 }
 
 /** The whole response is here. */
-inline void transfer::finish()
+OBJECTCACHE_DECL void transfer::finish()
 {
     const bool to_eof = stage_ == stage::body_to_eof;
     reusable_ = !to_eof && send_failure_.ok() && begin_ == end_ && parser_->keep_alive();
@@ -294,7 +297,7 @@ inline void transfer::finish()
 }
 
 /** More came than there is room for. Of an error the beginning is enough; anything else is refused. */
-inline void transfer::too_long()
+OBJECTCACHE_DECL void transfer::too_long()
 {
     const unsigned code = parser_->head().status;
     if (code / 100 != 2)
@@ -307,7 +310,7 @@ inline void transfer::too_long()
 }
 
 /** Nothing more is read; the connection is of no further use. */
-inline void transfer::stop(status why)
+OBJECTCACHE_DECL void transfer::stop(status why)
 {
     body_.text.resize(body_.as_text ? body_.size : 0);
     outcome_ = std::move(why);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/s3/detail/ascii.hpp>
 #include <objectcache/s3/detail/uri_encode.hpp>
 #include <objectcache/s3/detail/xml_scanner.hpp>
@@ -13,7 +14,7 @@ namespace objectcache::s3 {
 namespace detail {
 
 /** Undoes encoding-type=url, where - unlike in a path - a plus is a space. */
-[[nodiscard]] inline std::optional<std::string> url_decoded_key(std::string_view in)
+[[nodiscard]] OBJECTCACHE_DECL std::optional<std::string> url_decoded_key(std::string_view in)
 {
     std::string spaced(in);
     std::replace(spaced.begin(), spaced.end(), '+', ' ');
@@ -22,7 +23,7 @@ namespace detail {
 
 } // namespace detail
 
-inline std::optional<error_document> parse_error_document(std::string_view xml)
+OBJECTCACHE_DECL std::optional<error_document> parse_error_document(std::string_view xml)
 {
     using token = detail::xml_scanner::token;
     detail::xml_scanner scan(xml);
@@ -53,7 +54,7 @@ inline std::optional<error_document> parse_error_document(std::string_view xml)
     }
 }
 
-inline result<list_page> parse_list_page(std::string_view xml)
+OBJECTCACHE_DECL result<list_page> parse_list_page(std::string_view xml)
 {
     using token = detail::xml_scanner::token;
     const auto malformed = [](const char* why) { return result<list_page>(errc::malformed_response, why); };

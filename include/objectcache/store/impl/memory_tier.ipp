@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/store/memory_tier.hpp>
 
 #include <boost/asio/as_tuple.hpp>
@@ -17,7 +18,7 @@ namespace objectcache {
 namespace detail {
 
 /** One turn of the executor; says whether the caller was cancelled meanwhile. */
-inline asio::awaitable<bool> yield_and_check(asio::any_io_executor executor)
+OBJECTCACHE_DECL asio::awaitable<bool> yield_and_check(asio::any_io_executor executor)
 {
     co_await asio::post(executor, asio::use_awaitable);
     const auto state = co_await asio::this_coro::cancellation_state;
@@ -26,7 +27,8 @@ inline asio::awaitable<bool> yield_and_check(asio::any_io_executor executor)
 
 } // namespace detail
 
-inline asio::awaitable<status> memory_tier::read(std::string key, byte_range range, byte_span into, deadline)
+OBJECTCACHE_DECL asio::awaitable<status> memory_tier::read(std::string key, byte_range range, byte_span into,
+                                                           deadline)
 {
     if (co_await detail::yield_and_check(executor_))
         co_return status(errc::cancelled);
@@ -41,8 +43,8 @@ inline asio::awaitable<status> memory_tier::read(std::string key, byte_range ran
     co_return status();
 }
 
-inline asio::awaitable<status> memory_tier::write(std::string key, std::span<const const_byte_span> parts,
-                                                  if_exists mode, deadline)
+OBJECTCACHE_DECL asio::awaitable<status>
+memory_tier::write(std::string key, std::span<const const_byte_span> parts, if_exists mode, deadline)
 {
     if (co_await detail::yield_and_check(executor_))
         co_return status(errc::cancelled);
@@ -68,7 +70,7 @@ inline asio::awaitable<status> memory_tier::write(std::string key, std::span<con
     co_return status();
 }
 
-inline asio::awaitable<result<object_stat>> memory_tier::stat(std::string key, deadline)
+OBJECTCACHE_DECL asio::awaitable<result<object_stat>> memory_tier::stat(std::string key, deadline)
 {
     if (co_await detail::yield_and_check(executor_))
         co_return result<object_stat>(errc::cancelled);
@@ -80,7 +82,7 @@ inline asio::awaitable<result<object_stat>> memory_tier::stat(std::string key, d
     co_return out;
 }
 
-inline asio::awaitable<status> memory_tier::remove(std::string key, deadline)
+OBJECTCACHE_DECL asio::awaitable<status> memory_tier::remove(std::string key, deadline)
 {
     if (co_await detail::yield_and_check(executor_))
         co_return status(errc::cancelled);
@@ -89,8 +91,8 @@ inline asio::awaitable<status> memory_tier::remove(std::string key, deadline)
     co_return status();
 }
 
-inline asio::awaitable<result<key_page>> memory_tier::list(std::string prefix, std::string continuation,
-                                                           std::size_t most, deadline)
+OBJECTCACHE_DECL asio::awaitable<result<key_page>>
+memory_tier::list(std::string prefix, std::string continuation, std::size_t most, deadline)
 {
     if (co_await detail::yield_and_check(executor_))
         co_return result<key_page>(errc::cancelled);
@@ -106,13 +108,13 @@ inline asio::awaitable<result<key_page>> memory_tier::list(std::string prefix, s
     co_return page;
 }
 
-inline std::vector<std::byte>* memory_tier::find(const std::string& key)
+OBJECTCACHE_DECL std::vector<std::byte>* memory_tier::find(const std::string& key)
 {
     const auto found = index_.find(key);
     return found == index_.end() ? nullptr : found->second->bytes.get();
 }
 
-inline void memory_tier::forget(recency::iterator it)
+OBJECTCACHE_DECL void memory_tier::forget(recency::iterator it)
 {
     used_ -= it->bytes->size();
     index_.erase(it->key);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/testing/certificate.hpp>
 
 #include <openssl/asn1.h>
@@ -39,7 +40,7 @@ template <class Write>
     return size > 0 ? std::string(data, static_cast<std::size_t>(size)) : std::string();
 }
 
-[[nodiscard]] inline bool add_extension(X509* to, int nid, const std::string& value)
+[[nodiscard]] OBJECTCACHE_DECL bool add_extension(X509* to, int nid, const std::string& value)
 {
     const std::unique_ptr<X509_EXTENSION, openssl_free<X509_EXTENSION_free>> extension(
         X509V3_EXT_conf_nid(nullptr, nullptr, nid, value.c_str()));
@@ -48,7 +49,8 @@ template <class Write>
 
 } // namespace detail
 
-inline result<certificate> self_signed_certificate(const std::string& host, std::chrono::hours validity)
+OBJECTCACHE_DECL result<certificate> self_signed_certificate(const std::string& host,
+                                                             std::chrono::hours validity)
 {
     // A comma or line break would be read as further names by the extension's own little language.
     const bool plain = !host.empty() && host.find_first_of(",\n\r;/ ") == std::string::npos &&

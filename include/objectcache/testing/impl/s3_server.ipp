@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/config.hpp>
 #include <objectcache/testing/detail/s3_session.hpp>
 #include <objectcache/testing/detail/s3_state.hpp>
 #include <objectcache/testing/s3_server.hpp>
@@ -196,7 +197,7 @@ private:
 
 } // namespace detail
 
-inline s3_fault s3_fault::drop(point where, std::uint64_t after)
+OBJECTCACHE_DECL s3_fault s3_fault::drop(point where, std::uint64_t after)
 {
     s3_fault out;
     out.what = action::drop;
@@ -205,21 +206,21 @@ inline s3_fault s3_fault::drop(point where, std::uint64_t after)
     return out;
 }
 
-inline s3_fault s3_fault::reset(point where, std::uint64_t after)
+OBJECTCACHE_DECL s3_fault s3_fault::reset(point where, std::uint64_t after)
 {
     s3_fault out = drop(where, after);
     out.what = action::reset;
     return out;
 }
 
-inline s3_fault s3_fault::stall(point where, std::uint64_t after)
+OBJECTCACHE_DECL s3_fault s3_fault::stall(point where, std::uint64_t after)
 {
     s3_fault out = drop(where, after);
     out.what = action::stall;
     return out;
 }
 
-inline s3_fault s3_fault::error(unsigned status, std::string code)
+OBJECTCACHE_DECL s3_fault s3_fault::error(unsigned status, std::string code)
 {
     s3_fault out;
     out.status = status;
@@ -227,19 +228,21 @@ inline s3_fault s3_fault::error(unsigned status, std::string code)
     return out;
 }
 
-inline s3_fault s3_fault::wrong_length(std::int64_t by)
+OBJECTCACHE_DECL s3_fault s3_fault::wrong_length(std::int64_t by)
 {
     s3_fault out;
     out.length_error = by;
     return out;
 }
 
-inline s3_server::s3_server(std::unique_ptr<detail::s3_server_impl> impl) noexcept : impl_(std::move(impl)) {}
-inline s3_server::s3_server(s3_server&&) noexcept = default;
-inline s3_server& s3_server::operator=(s3_server&&) noexcept = default;
-inline s3_server::~s3_server() = default;
+OBJECTCACHE_DECL s3_server::s3_server(std::unique_ptr<detail::s3_server_impl> impl) noexcept
+    : impl_(std::move(impl))
+{}
+OBJECTCACHE_DECL s3_server::s3_server(s3_server&&) noexcept = default;
+OBJECTCACHE_DECL s3_server& s3_server::operator=(s3_server&&) noexcept = default;
+OBJECTCACHE_DECL s3_server::~s3_server() = default;
 
-inline result<s3_server> s3_server::start(s3_server_options options)
+OBJECTCACHE_DECL result<s3_server> s3_server::start(s3_server_options options)
 {
     auto impl = std::make_unique<detail::s3_server_impl>(std::move(options));
     if (status started = impl->start(); !started.ok())
@@ -247,12 +250,12 @@ inline result<s3_server> s3_server::start(s3_server_options options)
     return s3_server(std::move(impl));
 }
 
-inline std::uint16_t s3_server::port() const noexcept
+OBJECTCACHE_DECL std::uint16_t s3_server::port() const noexcept
 {
     return impl_->port;
 }
 
-inline std::string s3_server::endpoint_url() const
+OBJECTCACHE_DECL std::string s3_server::endpoint_url() const
 {
     return (impl_->state.options.tls ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(port());
 }
@@ -262,53 +265,54 @@ inline const s3::credentials& s3_server::credentials() const noexcept
     return impl_->state.options.credentials;
 }
 
-inline void s3_server::set_latency(duration time_to_first_byte) noexcept
+OBJECTCACHE_DECL void s3_server::set_latency(duration time_to_first_byte) noexcept
 {
     impl_->state.latency_ns = std::chrono::nanoseconds(time_to_first_byte).count();
 }
 
-inline void s3_server::set_bandwidth(std::uint64_t down, std::uint64_t up, std::uint64_t burst_bytes)
+OBJECTCACHE_DECL void s3_server::set_bandwidth(std::uint64_t down, std::uint64_t up,
+                                               std::uint64_t burst_bytes)
 {
     impl_->state.down.set_rate(down, burst_bytes);
     impl_->state.up.set_rate(up, burst_bytes);
 }
 
-inline void s3_server::set_clock_offset(std::chrono::seconds ahead) noexcept
+OBJECTCACHE_DECL void s3_server::set_clock_offset(std::chrono::seconds ahead) noexcept
 {
     impl_->state.clock_offset_s = ahead.count();
 }
 
-inline void s3_server::set_responder(s3_responder responder)
+OBJECTCACHE_DECL void s3_server::set_responder(s3_responder responder)
 {
     impl_->state.set_responder(std::move(responder));
 }
 
-inline void s3_server::close_idle_connections()
+OBJECTCACHE_DECL void s3_server::close_idle_connections()
 {
     impl_->close_idle_connections();
 }
 
-inline s3_server_stats s3_server::stats() const noexcept
+OBJECTCACHE_DECL s3_server_stats s3_server::stats() const noexcept
 {
     return impl_->state.stats();
 }
 
-inline std::vector<s3_log_entry> s3_server::log() const
+OBJECTCACHE_DECL std::vector<s3_log_entry> s3_server::log() const
 {
     return impl_->state.log();
 }
 
-inline void s3_server::clear_log()
+OBJECTCACHE_DECL void s3_server::clear_log()
 {
     impl_->state.clear_log();
 }
 
-inline status s3_server::create_bucket(const std::string& bucket)
+OBJECTCACHE_DECL status s3_server::create_bucket(const std::string& bucket)
 {
     return impl_->state.store.create_bucket(bucket);
 }
 
-inline std::vector<s3_object> s3_server::objects() const
+OBJECTCACHE_DECL std::vector<s3_object> s3_server::objects() const
 {
     std::vector<s3_object> out;
     detail::list_query all;
@@ -320,7 +324,8 @@ inline std::vector<s3_object> s3_server::objects() const
     return out;
 }
 
-inline result<std::vector<std::byte>> s3_server::read(const std::string& bucket, const std::string& key) const
+OBJECTCACHE_DECL result<std::vector<std::byte>> s3_server::read(const std::string& bucket,
+                                                                const std::string& key) const
 {
     const auto object = impl_->state.store.find(bucket, key);
     if (!object)
@@ -328,7 +333,8 @@ inline result<std::vector<std::byte>> s3_server::read(const std::string& bucket,
     return detail::read_object(*object);
 }
 
-inline status s3_server::put(const std::string& bucket, const std::string& key, const_byte_span bytes)
+OBJECTCACHE_DECL status s3_server::put(const std::string& bucket, const std::string& key,
+                                       const_byte_span bytes)
 {
     if (key.empty() || key.size() > 1024)
         return {errc::invalid_argument, "not a key: " + key};
@@ -346,12 +352,13 @@ inline status s3_server::put(const std::string& bucket, const std::string& key, 
     return impl_->state.store.commit(bucket, key, std::move(*upload), {}, impl_->state.now()).error();
 }
 
-inline status s3_server::erase(const std::string& bucket, const std::string& key)
+OBJECTCACHE_DECL status s3_server::erase(const std::string& bucket, const std::string& key)
 {
     return impl_->state.store.erase(bucket, key);
 }
 
-inline status s3_server::corrupt(const std::string& bucket, const std::string& key, std::uint64_t offset)
+OBJECTCACHE_DECL status s3_server::corrupt(const std::string& bucket, const std::string& key,
+                                           std::uint64_t offset)
 {
     return impl_->state.store.modify(bucket, key, [&](std::vector<std::byte>& bytes) -> status {
         if (offset >= bytes.size())
@@ -361,7 +368,8 @@ inline status s3_server::corrupt(const std::string& bucket, const std::string& k
     });
 }
 
-inline status s3_server::truncate(const std::string& bucket, const std::string& key, std::uint64_t size)
+OBJECTCACHE_DECL status s3_server::truncate(const std::string& bucket, const std::string& key,
+                                            std::uint64_t size)
 {
     return impl_->state.store.modify(bucket, key, [&](std::vector<std::byte>& bytes) -> status {
         if (size > bytes.size())
