@@ -19,6 +19,7 @@
 #include <objectcache/plan/impl/load_plan.ipp>
 #include <objectcache/plan/impl/prefix_search.ipp>
 #include <objectcache/plan/impl/ttft_model.ipp>
+#include <objectcache/s3/impl/checksum.ipp>
 #include <objectcache/s3/impl/client.ipp>
 #include <objectcache/s3/impl/connection.ipp>
 #include <objectcache/s3/impl/connection_pool.ipp>
