@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: BSL-1.0
+//
+// cp, ls and rm for S3: objectcache::s3::client at work alone, without a cache. Many requests are under way at once; a
+// large object is read in pieces, straight into its file.
+//
+//     s3_cp cp -r photos s3://bucket/photos        s3_cp cp s3://bucket/model.bin .
+//     s3_cp ls s3://bucket/photos/                 s3_cp rm -r s3://bucket/photos
+#include "s3_cp_local.hpp"
+
+#include <objectcache/s3/client.hpp>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+
+#include <csignal>
+#include <cstdlib>
+#include <memory>
+
+namespace {
+
+struct copy {
+    place from, to;
+    std::uint64_t size;
+    local_bytes bytes{};
+    std::string etag{};      // of a stored source: all pieces must be of one version
+    std::size_t missing = 0; // pieces
+    bool begun = false;
+};
+
+struct piece {
+    std::shared_ptr<copy> of;
+    oc::byte_range range{};
+};
+
+struct session {
+    settings how;
+    oc::s3::client client;
+    std::deque<piece> pieces{};
+    progress_bar bar{};
+
+    void add(place from, place to, std::uint64_t size)
+    {
+        const std::uint64_t step = from.remote() ? how.piece_mib << 20 : std::max<std::uint64_t>(size, 1);
+        const std::shared_ptr<copy> one(new copy{std::move(from), std::move(to), size});
+        for (std::uint64_t at = 0; at < size || one->missing == 0; at += step, ++one->missing)
+            pieces.push_back({one, {at, std::min(step, size - at)}});
+        bar.expect(size);
+    }
+};
+
+/** Half a minute, and as long as a link of 0.5 MB/s takes. */
+oc::deadline patience(std::uint64_t bytes)
+{
+    const auto seconds = std::chrono::seconds(30 + bytes / 500'000);
+    return oc::deadline(std::chrono::steady_clock::now() + seconds);
+}
+
+/** Every object whose key begins with `where.name`, in the order of the keys. */
+template <class Visit>
+asio::awaitable<oc::status> each_object(session& s, const place& where, Visit visit)
+{
+    oc::s3::list_options page;
+    do {
+        auto listed = co_await s.client.list(where.bucket, where.name, page);
+        if (!listed)
+            co_return listed.error();
+        for (const oc::s3::list_entry& object : listed->objects)
+            if (oc::status seen = visit(object); !seen.ok())
+                co_return seen;
+        page.continuation = std::move(listed->continuation);
+    } while (!page.continuation.empty());
+    co_return oc::status();
+}
+
+asio::awaitable<oc::status> fetch(session& s, copy& c, oc::byte_range range)
+{
+    const oc::byte_span into = c.bytes.span().subspan(range.offset, range.size);
+    const oc::s3::op_options options{patience(range.size)};
+    const auto got = co_await s.client.get(c.from.bucket, c.from.name, range, into, options);
+    if (!got)
+        co_return got.error();
+    if (c.etag.empty())
+        c.etag = got->etag;
+    if (got->etag != c.etag || got->size != c.size)
+        co_return oc::status(oc::errc::checksum_mismatch, c.from.name + " changed while it was read");
+    s.bar.add(range.size);
+    co_return oc::status();
+}
+
+asio::awaitable<oc::status> send(session& s, copy& c)
+{
+    const oc::const_byte_span all = c.bytes.span();
+    const oc::s3::put_options options{patience(all.size())};
+    oc::status sent = co_await s.client.put(c.to.bucket, c.to.name, std::span(&all, 1), options);
+    if (sent.ok() && !c.from.remote())
+        s.bar.add(all.size());
+    co_return sent;
+}
+
+asio::awaitable<oc::status> move(session& s, piece p)
+{
+    copy& c = *p.of;
+    oc::status moved;
+    if (!std::exchange(c.begun, true))
+        moved = !c.from.remote() ? c.bytes.read(c.from.name)
+                : !c.to.remote() ? c.bytes.create(c.to.name, c.size)
+                                 : c.bytes.allocate(c.size);
+    if (moved.ok() && c.from.remote() && p.range.size != 0)
+        moved = co_await fetch(s, c, p.range);
+    if (!moved.ok() || --c.missing != 0)
+        co_return moved;
+    if (c.to.remote())
+        co_return co_await send(s, c);
+    co_return c.bytes.publish();
+}
+
+asio::awaitable<oc::status> find_one(session& s, const place& from, place to)
+{
+    std::error_code ec;
+    const bool folder = to.name.empty() || to.name.ends_with('/');
+    if (from.name != "-" && (folder || (!to.remote() && fs::is_directory(to.name, ec))))
+        to = to.child(fs::path(from.name).filename().native());
+    if (from.remote()) {
+        const auto seen = co_await s.client.head(from.bucket, from.name);
+        if (!seen)
+            co_return seen.error();
+        s.add(from, to, seen->size);
+        co_return oc::status();
+    }
+    const auto size = fs::file_size(from.name, ec); // no file, or none that is there: seen when it is opened
+    s.add(from, to, ec ? 0 : size);
+    co_return oc::status();
+}
+
+asio::awaitable<oc::status> find_all(session& s, const place& from, const place& to)
+{
+    const auto add = [&](const oc::s3::list_entry& object) {
+        const std::string name = object.key.substr(from.name.size());
+        if (object.size == 0 && (name.empty() || name.ends_with('/')))
+            return oc::status(); // how consoles mark an empty folder
+        if (!to.remote() && !is_path_below(name))
+            return oc::status(oc::errc::invalid_argument, "no file can have this name: " + object.key);
+        s.add(from.sibling(object.key), to.child(name), object.size);
+        return oc::status();
+    };
+    if (from.remote())
+        co_return co_await each_object(s, from, add);
+    std::error_code ec;
+    for (fs::recursive_directory_iterator it(from.name, ec), end; !ec && it != end; it.increment(ec))
+        if (it->is_regular_file(ec)) {
+            const auto name = it->path().lexically_relative(from.name).native();
+            s.add(place(it->path().native()), to.child(name), it->file_size(ec));
+        }
+    co_return oc::status(ec, from.name);
+}
+
+asio::awaitable<oc::status> cp(session& s)
+{
+    const place from = s.how.recursive ? s.how.from.as_folder() : s.how.from;
+    oc::status done(oc::errc::invalid_argument, "one side has to be s3://bucket/key");
+    if (!from.remote() && !s.how.to.remote())
+        co_return done;
+    if (s.how.recursive)
+        done = co_await find_all(s, from, s.how.to);
+    else
+        done = co_await find_one(s, from, s.how.to);
+    const auto act = [&](piece p) { return move(s, std::move(p)); };
+    if (done.ok())
+        done = co_await work_off(s.pieces, s.how.parallel, act);
+    s.bar.end(done.ok());
+    co_return done;
+}
+
+asio::awaitable<oc::status> ls(session& s)
+{
+    const auto print = [](const oc::s3::list_entry& object) {
+        std::printf("%15llu  %s\n", static_cast<unsigned long long>(object.size), object.key.c_str());
+        return oc::status();
+    };
+    co_return co_await each_object(s, s.how.from, print);
+}
+
+asio::awaitable<oc::status> rm(session& s)
+{
+    std::deque<std::string> keys;
+    const auto add = [&](const oc::s3::list_entry& object) {
+        keys.push_back(object.key);
+        return oc::status();
+    };
+    const auto act = [&](std::string key) { return s.client.remove(s.how.from.bucket, std::move(key)); };
+    oc::status done;
+    if (s.how.recursive)
+        done = co_await each_object(s, s.how.from.as_folder(), add);
+    else
+        keys.push_back(s.how.from.name);
+    if (done.ok())
+        done = co_await work_off(keys, s.how.parallel, act);
+    co_return done;
+}
+
+asio::awaitable<oc::status> carry_out(session& s)
+{
+    co_await oc::without_exceptions();
+    if (s.how.job == "cp")
+        co_return co_await cp(s);
+    if (!s.how.from.remote())
+        co_return oc::status(oc::errc::invalid_argument, "not s3://bucket/...: " + s.how.from.name);
+    if (s.how.job == "ls")
+        co_return co_await ls(s);
+    co_return co_await rm(s);
+}
+
+int complain(const oc::status& why)
+{
+    std::fprintf(stderr, "s3_cp: %s\n", why.message().c_str());
+    return 1;
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    settings how;
+    how.parse(argc, argv);
+    const auto where =
+        how.endpoint.empty() ? oc::s3::endpoint::from_env() : oc::s3::endpoint::parse(how.endpoint);
+    if (!where)
+        return complain(where.error());
+    const auto who = oc::s3::default_credentials();
+    if (!who)
+        return complain(who.error());
+    oc::s3::client_options options;
+    options.connections.max_connections = how.parallel;
+    if (const char* bundle = std::getenv("AWS_CA_BUNDLE"))
+        options.connections.ca_file = bundle;
+
+    asio::io_context io(1);
+    session s{how, oc::s3::client(io.get_executor(), *where, *who, options)};
+    asio::cancellation_signal stop; // an interrupted download removes what it began
+    asio::signal_set signals(io, SIGINT, SIGTERM);
+    signals.async_wait([&](boost::system::error_code, int) { stop.emit(asio::cancellation_type::terminal); });
+    oc::status done;
+    const auto end = [&](std::exception_ptr, oc::status how_it_went) {
+        done = std::move(how_it_went);
+        signals.cancel();
+    };
+    asio::co_spawn(io, carry_out(s), asio::bind_cancellation_slot(stop.slot(), end));
+    io.run();
+    return done.ok() ? 0 : complain(done);
+}
