@@ -20,14 +20,17 @@
 #include <objectcache/plan/impl/prefix_search.ipp>
 #include <objectcache/plan/impl/ttft_model.ipp>
 #include <objectcache/s3/impl/checksum.ipp>
+#include <objectcache/s3/impl/chunked_upload.ipp>
 #include <objectcache/s3/impl/client.ipp>
 #include <objectcache/s3/impl/connection.ipp>
 #include <objectcache/s3/impl/connection_pool.ipp>
 #include <objectcache/s3/impl/credentials.ipp>
 #include <objectcache/s3/impl/endpoint.ipp>
+#include <objectcache/s3/impl/presign.ipp>
 #include <objectcache/s3/impl/request.ipp>
 #include <objectcache/s3/impl/sigv4.ipp>
 #include <objectcache/s3/impl/transfer.ipp>
 #include <objectcache/s3/impl/xml.ipp>
+#include <objectcache/s3/impl/xml_multipart.ipp>
 #include <objectcache/store/impl/memory_tier.ipp>
 #include <objectcache/store/impl/s3_tier.ipp>

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-// AWS Signature Version 4 in the Authorization header, for clients and for servers. Pure: time is a parameter, nothing
+// AWS Signature Version 4, for clients and for servers. Pure: time is a parameter, nothing
 // is read from the environment. The pieces are public because a server needs them in another order than a client.
 namespace objectcache::s3 {
 
@@ -77,6 +77,12 @@ struct credential_scope {
 [[nodiscard]] std::string signature(const digest& key, std::string_view text_to_sign);
 /** @} */
 
+/** A signing key, and where it is good. */
+struct scoped_key {
+    credential_scope scope;
+    digest key;
+};
+
 /** Signs the requests of one client; remembers the key of the day.
 
     @par Threads  None of its own. Calls on one signer must not overlap.
@@ -90,11 +96,12 @@ public:
         `x-amz-date: format_amz_date(at)`, and for S3 `x-amz-content-sha256`. */
     [[nodiscard]] std::string authorization(const signable_request& request, const credentials& who,
                                             sigv4_time at);
+    /** For what is signed elsewhere than in that header. Good until the next call with another day or credentials. */
+    [[nodiscard]] const scoped_key& key_for(const credentials& who, sigv4_time at);
 
 private:
-    credential_scope scope_;
+    scoped_key key_;
     std::string secret_;
-    digest key_;
 };
 
 /** What an Authorization header says; nothing in it is verified yet. */

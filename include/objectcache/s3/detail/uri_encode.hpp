@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -65,6 +66,14 @@ inline void append_uri_encoded(std::string& out, std::string_view in, slash slas
         i += 2;
     }
     return out;
+}
+
+/** Undoes encoding-type=url of a listing, where - unlike in a path - a plus is a space. */
+[[nodiscard]] inline std::optional<std::string> url_decoded_key(std::string_view in)
+{
+    std::string spaced(in);
+    std::replace(spaced.begin(), spaced.end(), '+', ' ');
+    return uri_decoded(spaced);
 }
 
 } // namespace objectcache::s3::detail

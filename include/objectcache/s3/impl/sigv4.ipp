@@ -220,25 +220,31 @@ OBJECTCACHE_DECL std::string signature(const digest& key, std::string_view text_
 }
 
 OBJECTCACHE_DECL signer::signer(std::string region, std::string service)
-    : scope_{{}, std::move(region), std::move(service)}
+    : key_{{{}, std::move(region), std::move(service)}, {}}
 {}
+
+OBJECTCACHE_DECL const scoped_key& signer::key_for(const credentials& who, sigv4_time at)
+{
+    const std::string date = format_amz_date(at);
+    const std::string_view day = std::string_view(date).substr(0, 8);
+    if (key_.scope.day != day || secret_ != who.secret_access_key) {
+        key_.scope.day = day;
+        secret_ = who.secret_access_key;
+        key_.key = signing_key(secret_, key_.scope);
+    }
+    return key_;
+}
 
 OBJECTCACHE_DECL std::string signer::authorization(const signable_request& request, const credentials& who,
                                                    sigv4_time at)
 {
-    const std::string date = format_amz_date(at);
-    const std::string_view day = std::string_view(date).substr(0, 8);
-    if (scope_.day != day || secret_ != who.secret_access_key) {
-        scope_.day = day;
-        secret_ = who.secret_access_key;
-        key_ = signing_key(secret_, scope_);
-    }
+    const auto& [scope, key] = key_for(who, at);
     const auto headers = detail::canonical_headers(request.headers);
     const std::string canonical = detail::canonical_request(request, headers);
     std::string out(detail::sigv4_algorithm);
-    out.append(" Credential=").append(who.access_key_id).append("/").append(scope_.text());
+    out.append(" Credential=").append(who.access_key_id).append("/").append(scope.text());
     out.append(", SignedHeaders=").append(detail::joined_names(headers));
-    out.append(", Signature=").append(signature(key_, string_to_sign(canonical, at, scope_)));
+    out.append(", Signature=").append(signature(key, string_to_sign(canonical, at, scope)));
     return out;
 }
 

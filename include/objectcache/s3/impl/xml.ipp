@@ -7,21 +7,7 @@
 #include <objectcache/s3/detail/xml_scanner.hpp>
 #include <objectcache/s3/xml.hpp>
 
-#include <algorithm>
-
 namespace objectcache::s3 {
-
-namespace detail {
-
-/** Undoes encoding-type=url, where - unlike in a path - a plus is a space. */
-[[nodiscard]] OBJECTCACHE_DECL std::optional<std::string> url_decoded_key(std::string_view in)
-{
-    std::string spaced(in);
-    std::replace(spaced.begin(), spaced.end(), '+', ' ');
-    return uri_decoded(spaced);
-}
-
-} // namespace detail
 
 OBJECTCACHE_DECL std::optional<error_document> parse_error_document(std::string_view xml)
 {

@@ -3,6 +3,7 @@
 
 #include <objectcache/core/bytes.hpp>
 #include <objectcache/s3/detail/uri_encode.hpp>
+#include <objectcache/s3/detail/xml_text.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -149,41 +150,7 @@ struct range_answer {
     return {part, {*first, end - *first}};
 }
 
-/** Text for an XML 1.0 element or attribute. Control characters become references, as S3 sends them. */
-inline void append_xml(std::string& out, std::string_view text)
-{
-    for (const char c : text) {
-        switch (c) {
-        case '&':
-            out += "&amp;";
-            break;
-        case '<':
-            out += "&lt;";
-            break;
-        case '>':
-            out += "&gt;";
-            break;
-        case '"':
-            out += "&quot;";
-            break;
-        case '\'':
-            out += "&apos;";
-            break;
-        default:
-            if (static_cast<unsigned char>(c) < 0x20)
-                out.append("&#").append(std::to_string(static_cast<unsigned>(c))).append(";");
-            else
-                out += c;
-        }
-    }
-}
-
-inline void append_element(std::string& out, std::string_view name, std::string_view text)
-{
-    out.append("<").append(name).append(">");
-    append_xml(out, text);
-    out.append("</").append(name).append(">");
-}
+using s3::detail::append_element;
 
 using system_time = std::chrono::system_clock::time_point;
 
