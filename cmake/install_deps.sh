@@ -3,6 +3,7 @@
 #
 #   cmake/install_deps.sh build          what building the library's examples needs
 #   cmake/install_deps.sh build test     and what the test suite needs
+#   cmake/install_deps.sh rgw            a real S3 server, and the clients it is shared with: Ceph, boto3, s3cmd
 #   cmake/install_deps.sh --list ...     print the packages that are missing, install nothing
 #
 # Debian 12 or a later relative of it. Installs only what is missing, asks nothing, and needs root or sudo only then.
@@ -10,6 +11,7 @@ set -euo pipefail
 
 build=(cmake ninja-build g++ pkg-config libboost1.81-dev libssl-dev libxxhash-dev liburing-dev libcli11-dev libopenblas-dev)
 test=(doctest-dev python3 clang-14 clang-format-14)
+rgw=(ceph-mon ceph-osd radosgw ceph-common curl openssl python3-boto3 s3cmd)
 
 list_only=''
 packages=()
@@ -18,7 +20,8 @@ for argument in "$@"; do
     --list) list_only=1 ;;
     build) packages+=("${build[@]}") ;;
     test) packages+=("${test[@]}") ;;
-    *) echo "usage: $0 [--list] build [test]" >&2; exit 2 ;;
+    rgw) packages+=("${rgw[@]}") ;;
+    *) echo "usage: $0 [--list] build [test] [rgw]" >&2; exit 2 ;;
     esac
 done
 

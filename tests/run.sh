@@ -138,7 +138,7 @@ fi
 expect=(-DOBJECTCACHE_URING=ON)
 if [[ $install ]]; then
     stage "packages"
-    bash cmake/install_deps.sh build test || fail "packages"
+    bash cmake/install_deps.sh build test rgw || fail "packages"
 else
     expect=(-DOBJECTCACHE_URING=AUTO)
 fi
