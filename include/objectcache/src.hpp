@@ -28,6 +28,7 @@
 #include <objectcache/s3/impl/endpoint.ipp>
 #include <objectcache/s3/impl/presign.ipp>
 #include <objectcache/s3/impl/request.ipp>
+#include <objectcache/s3/impl/retry.ipp>
 #include <objectcache/s3/impl/sigv4.ipp>
 #include <objectcache/s3/impl/transfer.ipp>
 #include <objectcache/s3/impl/xml.ipp>

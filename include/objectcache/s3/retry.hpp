@@ -4,6 +4,7 @@
 #include <objectcache/core/deadline.hpp>
 #include <objectcache/core/error.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <concepts>
 #include <cstdint>
@@ -44,8 +45,7 @@ struct retry_options {
     fails now and then never empties it; one that is dying meets, once it is empty, few more requests than are asked for.
 
     Numbers of the AWS SDKs' "standard" mode: 500 tokens, 5 for a retry, 10 after a timeout. A success puts back what its
-    last retry took, and one that needed none puts in a single token, so that in the long run one request in 6 may be a
-    retry.
+    last retry took, and one that needed none puts in a single token.
 
     @par Threads  Not safe: one at a time. */
 class retry_budget {
@@ -95,7 +95,7 @@ struct failed_attempt {
 /** Decides whether, and after how long, a failed operation is tried again; one for all operations of a client. Beside it,
     and not in its place, stand `throttle` and `circuit`.
 
-    Delays have full jitter: uniform in [0, min(max_delay, base * 2^(n-1))] before the nth retry, because requests that
+    Delays have full jitter: uniform in [0, min(max_delay, base * 2^(n-1))) before the nth retry, because requests that
     failed together would otherwise return together ("Exponential Backoff And Jitter", AWS Architecture Blog). What
     `Retry-After` says comes on top, as it too is said to many at once.
 
@@ -113,12 +113,13 @@ public:
                                                time_point now, Random& random)
     {
         const retry_class kind = classify(what.why, what.repeatable);
-        const duration floor = what.retry_after.value_or(duration::zero());
-        std::uniform_int_distribution<duration::rep> jitter(0, longest(kind, so_far.attempts).count());
-        const duration wait = floor + duration(jitter(random));
-        if (!allows(kind, so_far, floor) || wait >= what.until.at() - now)
+        const duration floor = std::max(what.retry_after.value_or(duration::zero()), duration::zero());
+        if (!allows(kind, so_far, floor))
             return std::nullopt;
-        if (!pay(kind, so_far))
+        const double share = std::generate_canonical<double, 53>(random);
+        const auto bound = static_cast<double>(longest(kind, so_far.attempts).count());
+        const duration wait = floor + duration(static_cast<duration::rep>(share * bound));
+        if (wait >= what.until.at() - now || !pay(kind, so_far))
             return std::nullopt;
         return wait;
     }
@@ -142,3 +143,7 @@ private:
 };
 
 } // namespace objectcache::s3
+
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
+#include <objectcache/s3/impl/retry.ipp>
+#endif
