@@ -47,7 +47,7 @@ OUTSIDE = [
     (r"liburing", {"io"}),
     (r"(cuda|nvrtc|nvtx|cooperative_groups|cub/|thrust/)", {"cuda"}),
     (r"xxhash\.h$", {"core", "kv", "plan", "testing"}),
-    (r"(sys|netinet|arpa|linux|net)/|(unistd|fcntl|pthread|sched|poll|dlfcn|netdb)\.h$", EVERYWHERE - PURE),
+    (r"(sys|netinet|arpa|linux|net)/|(unistd|fcntl|pthread|sched|poll|dlfcn|netdb|signal|spawn)\.h$", EVERYWHERE - PURE),
     (r"(immintrin|x86intrin|cpuid|arm_neon|arm_acle)\.h$", EVERYWHERE),
     (r"[a-z0-9_]+$", EVERYWHERE),  # the standard library
 ]

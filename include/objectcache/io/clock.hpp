@@ -16,7 +16,7 @@ namespace asio = boost::asio;
 /** The time of one execution context: an Asio service, so that everything running on a reactor agrees on it without a
     global and without being handed a clock. `testing::manual_clock` takes its place in tests.
 
-    @par Threads `now()` from any thread; the rest from the thread that runs the context. */
+    @par Threads `now()` and `date()` from any thread; the rest from the thread that runs the context. */
 class clock : public asio::execution_context::service {
 public:
     inline static asio::execution_context::id id; // how Asio finds a service; no state of ours
@@ -30,6 +30,11 @@ public:
     }
 
     [[nodiscard]] virtual time_point now() const noexcept { return std::chrono::steady_clock::now(); }
+    /** The date, for what is agreed with others: signatures, expiry. May jump. */
+    [[nodiscard]] virtual std::chrono::system_clock::time_point date() const noexcept
+    {
+        return std::chrono::system_clock::now();
+    }
 
     /** Let the waits on `native` end once `now() >= at`. */
     virtual void arm(asio::steady_timer& native, time_point at) { native.expires_at(at); }

@@ -5,7 +5,7 @@
 #include <objectcache/core/deadline.hpp>
 #include <objectcache/core/result.hpp>
 #include <objectcache/s3/connection_pool.hpp>
-#include <objectcache/s3/credentials.hpp>
+#include <objectcache/s3/credentials_provider.hpp>
 #include <objectcache/s3/endpoint.hpp>
 #include <objectcache/s3/xml.hpp>
 
@@ -14,7 +14,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -34,10 +33,6 @@ struct client_options {
     duration request_timeout = std::chrono::seconds(30); ///< of operations without a deadline of their own
     payload_signing signing = payload_signing::automatic;
 };
-
-/** Asked for credentials before the first request, and again when those it gave will expire within a minute; until then
-    a failure to renew them does no harm. Calls may overlap. */
-using credentials_provider = std::function<asio::awaitable<result<credentials>>()>;
 
 /** Of every operation. */
 struct op_options {

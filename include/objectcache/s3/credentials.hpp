@@ -2,20 +2,13 @@
 #pragma once
 
 #include <objectcache/core/result.hpp>
+#include <objectcache/s3/profile.hpp>
 
 #include <chrono>
-#include <filesystem>
 #include <optional>
 #include <string>
 
 namespace objectcache::s3 {
-
-/** Where the shared files of the AWS tools are. An empty path means the usual place: AWS_SHARED_CREDENTIALS_FILE or
-    ~/.aws/credentials, AWS_CONFIG_FILE or ~/.aws/config. */
-struct profile_files {
-    std::filesystem::path credentials;
-    std::filesystem::path config;
-};
 
 /** What proves to the store who we are. Nothing in the library prints the secret or the token.
 
@@ -31,7 +24,7 @@ struct credentials {
     /** AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary credentials, AWS_SESSION_TOKEN. */
     [[nodiscard]] static result<credentials> from_env();
 
-    /** The keys of one profile, from the credentials file before the config file.
+    /** The keys of one profile, see `profiles`. Not what it refers to: `profile_credentials` follows that.
 
         @param profile Empty: AWS_PROFILE, or "default". */
     [[nodiscard]] static result<credentials> from_profile(std::string profile = {}, profile_files files = {});
@@ -41,7 +34,8 @@ struct credentials {
     [[nodiscard]] bool is_anonymous() const noexcept { return access_key_id.empty(); }
 };
 
-/** The environment, then the profile; the first that has credentials. */
+/** The keys in the environment, then those of the profile: what can be had without asking anybody. See
+    `default_credentials_provider` for all the rest. */
 [[nodiscard]] result<credentials> default_credentials();
 
 } // namespace objectcache::s3

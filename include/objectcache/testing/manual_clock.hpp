@@ -20,6 +20,11 @@ public:
     using clock::clock;
 
     [[nodiscard]] time_point now() const noexcept override { return now_; }
+    /** 2030-01-01 00:00:00 UTC, until time moves on. */
+    [[nodiscard]] std::chrono::system_clock::time_point date() const noexcept override
+    {
+        return std::chrono::sys_days(std::chrono::year(2030) / 1 / 1) + (now_ - start());
+    }
 
     /** Move time on; the waits whose time has come end when the context runs next. */
     void advance(duration by)
@@ -30,6 +35,13 @@ public:
             pending_.erase(pending_.begin());
             due->expires_at(time_point::min());
         }
+    }
+
+    /** Move time on to the nearest wait, if there is one: what a test does once nothing else can happen. */
+    void advance_to_next()
+    {
+        if (!pending_.empty())
+            advance(pending_.begin()->first - now_);
     }
 
     /** How many timers are waiting for a later time. */
@@ -49,7 +61,9 @@ public:
 
 private:
     // Not the epoch: a default constructed time_point must lie in the past.
-    time_point now_ = time_point() + std::chrono::hours(1);
+    static constexpr time_point start() noexcept { return time_point() + std::chrono::hours(1); }
+
+    time_point now_ = start();
     std::multimap<time_point, asio::steady_timer*> pending_;
 };
 

@@ -1,67 +1,18 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/s3/credentials.hpp>
 
-#include <doctest/doctest.h>
+#include <objectcache/s3/detail/ini.hpp>
 
-#include <cstdlib>
-#include <fstream>
-#include <unistd.h>
-#include <vector>
+#include <unit/s3/credentials_fixture.hpp>
+
+#include <doctest/doctest.h>
 
 using namespace objectcache;
 using namespace objectcache::s3;
 
-namespace credentials_test {
-
-/** An environment without any of the variables we read, restored at the end; and a home of its own. */
-class clean_environment {
-public:
-    clean_environment()
-    {
-        for (const char* name : names) {
-            const char* value = std::getenv(name);
-            kept_.push_back(value ? std::optional<std::string>(value) : std::nullopt);
-            ::unsetenv(name);
-        }
-        home_ = std::filesystem::temp_directory_path() /
-                ("objectcache-credentials-" + std::to_string(::getpid()));
-        std::filesystem::create_directories(home_ / ".aws");
-        set("HOME", home_.string());
-    }
-    ~clean_environment()
-    {
-        for (std::size_t i = 0; i < std::size(names); ++i)
-            if (kept_[i])
-                ::setenv(names[i], kept_[i]->c_str(), 1);
-            else
-                ::unsetenv(names[i]);
-        std::filesystem::remove_all(home_);
-    }
-    void set(const char* name, const std::string& value) { ::setenv(name, value.c_str(), 1); }
-    std::filesystem::path write(const std::string& name, const std::string& text)
-    {
-        const auto file = home_ / ".aws" / name;
-        std::ofstream(file, std::ios::binary) << text;
-        return file;
-    }
-
-private:
-    static constexpr const char* names[] = {"AWS_ACCESS_KEY_ID",
-                                            "AWS_SECRET_ACCESS_KEY",
-                                            "AWS_SESSION_TOKEN",
-                                            "AWS_PROFILE",
-                                            "AWS_SHARED_CREDENTIALS_FILE",
-                                            "AWS_CONFIG_FILE",
-                                            "HOME"};
-    std::vector<std::optional<std::string>> kept_;
-    std::filesystem::path home_;
-};
-
-} // namespace credentials_test
-
 TEST_CASE("credentials: the environment")
 {
-    credentials_test::clean_environment env;
+    credentials_fixture::clean_environment env;
     CHECK(credentials::from_env().error().detail() == "AWS_ACCESS_KEY_ID is not set");
     env.set("AWS_ACCESS_KEY_ID", "AK");
     CHECK(credentials::from_env().error() == condition::denied);
@@ -79,7 +30,7 @@ TEST_CASE("credentials: the environment")
 
 TEST_CASE("credentials: profiles, the credentials file before the config file")
 {
-    credentials_test::clean_environment env;
+    credentials_fixture::clean_environment env;
     const auto missing = default_credentials();
     CHECK(missing.code() == errc::no_credentials);
     CHECK(missing.error().detail().find("AWS_ACCESS_KEY_ID is not set; no keys of profile default in '") ==

@@ -8,12 +8,12 @@
 
 namespace objectcache::s3::detail {
 
-/** The value of `key` in section `[section]` of a shared AWS file; empty if there is none. The last of several wins, as
-    in the AWS tools. Lines that mean nothing are passed over: these files belong to other programs too. */
-[[nodiscard]] constexpr std::string_view ini_value(std::string_view text, std::string_view section,
-                                                   std::string_view key) noexcept
+/** Calls `visit(section, key, value)` for every setting of a shared AWS file, in order. Lines that mean nothing are passed
+    over: these files belong to other programs too. */
+template <class Visit>
+constexpr void for_each_setting(std::string_view text, Visit visit)
 {
-    std::string_view found;
+    std::string_view section;
     bool inside = false;
     while (!text.empty()) {
         std::string_view line = text.substr(0, text.find('\n'));
@@ -26,17 +26,29 @@ namespace objectcache::s3::detail {
             continue;
         if (line[0] == '[') {
             const auto close = line.find(']');
-            inside = close != line.npos && trimmed(line.substr(1, close - 1)) == section;
+            inside = close != line.npos;
+            section = trimmed(line.substr(1, inside ? close - 1 : 0));
             continue;
         }
         const auto equals = line.find('=');
-        if (!inside || equals == line.npos || trimmed(line.substr(0, equals)) != key)
+        if (!inside || equals == line.npos)
             continue;
-        found = line.substr(equals + 1);
+        std::string_view value = line.substr(equals + 1);
         for (const std::string_view comment : {" #", " ;", "\t#", "\t;"})
-            found = found.substr(0, found.find(comment));
-        found = trimmed(found);
+            value = value.substr(0, value.find(comment));
+        visit(section, trimmed(line.substr(0, equals)), trimmed(value));
     }
+}
+
+/** The value of `key` in section `[section]`; empty if there is none. The last of several wins, as in the AWS tools. */
+[[nodiscard]] constexpr std::string_view ini_value(std::string_view text, std::string_view section,
+                                                   std::string_view key)
+{
+    std::string_view found;
+    for_each_setting(text, [&](std::string_view in, std::string_view name, std::string_view value) {
+        if (in == section && name == key)
+            found = value;
+    });
     return found;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/s3/detail/utf8.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -151,25 +153,7 @@ inline bool xml_scanner::append_entity()
                static_cast<std::uint32_t>(digit ? c - '0' : (c | 0x20) - 'a' + 10);
     }
     // At most nine digits reach this point, so that nothing wrapped around before the check.
-    if (name.empty() || code == 0 || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
-        return false;
-    const auto put = [&](std::uint32_t byte) { text_ += static_cast<char>(byte); };
-    if (code < 0x80) {
-        put(code);
-    } else if (code < 0x800) {
-        put(0xc0 | code >> 6);
-        put(0x80 | (code & 0x3f));
-    } else if (code < 0x10000) {
-        put(0xe0 | code >> 12);
-        put(0x80 | (code >> 6 & 0x3f));
-        put(0x80 | (code & 0x3f));
-    } else {
-        put(0xf0 | code >> 18);
-        put(0x80 | (code >> 12 & 0x3f));
-        put(0x80 | (code >> 6 & 0x3f));
-        put(0x80 | (code & 0x3f));
-    }
-    return true;
+    return !name.empty() && code != 0 && append_utf8(text_, code);
 }
 
 inline xml_scanner::token xml_scanner::next()
