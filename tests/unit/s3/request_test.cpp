@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/s3/request.hpp>
 
+#include <objectcache/s3/detail/uri_encode.hpp>
+
 #include <doctest/doctest.h>
 
 #include <algorithm>

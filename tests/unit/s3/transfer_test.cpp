@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/s3/transfer.hpp>
 
+#include <objectcache/s3/detail/outcome.hpp>
+
 #include <doctest/doctest.h>
 
 #include <array>

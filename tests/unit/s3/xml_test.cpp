@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/s3/xml.hpp>
 
+#include <objectcache/s3/detail/xml_scanner.hpp>
+
 #include <doctest/doctest.h>
 
 using namespace objectcache;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/testing/s3_server.hpp>
 
+#include <objectcache/testing/detail/s3_answer.hpp>
+
 #include <doctest/doctest.h>
 
 #include <random>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <objectcache/s3/sigv4.hpp>
+#include <objectcache/testing/detail/s3_wire.hpp>
 #include <objectcache/testing/s3_server.hpp>
 
 #include <doctest/doctest.h>

@@ -161,13 +161,13 @@ private:
 } // namespace detail
 
 // A category is compared by address: the one static per program that the standard's design demands.
-inline const std::error_category& error_category() noexcept
+OBJECTCACHE_DECL const std::error_category& error_category() noexcept
 {
     static const detail::error_category_impl instance;
     return instance;
 }
 
-inline const std::error_category& condition_category() noexcept
+OBJECTCACHE_DECL const std::error_category& condition_category() noexcept
 {
     static const detail::condition_category_impl instance;
     return instance;

@@ -298,7 +298,7 @@ OBJECTCACHE_DECL asio::awaitable<status> client::create_bucket(std::string bucke
     return command(state_, "PUT", std::move(bucket), {}, std::move(body), options);
 }
 
-inline const endpoint& client::where() const noexcept
+OBJECTCACHE_DECL const endpoint& client::where() const noexcept
 {
     return state_->where;
 }

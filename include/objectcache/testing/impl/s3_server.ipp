@@ -260,7 +260,7 @@ OBJECTCACHE_DECL std::string s3_server::endpoint_url() const
     return (impl_->state.options.tls ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(port());
 }
 
-inline const s3::credentials& s3_server::credentials() const noexcept
+OBJECTCACHE_DECL const s3::credentials& s3_server::credentials() const noexcept
 {
     return impl_->state.options.credentials;
 }
@@ -324,6 +324,11 @@ OBJECTCACHE_DECL std::vector<s3_object> s3_server::objects() const
     return out;
 }
 
+OBJECTCACHE_DECL std::size_t s3_server::pending_uploads() const
+{
+    return impl_->state.uploads.size();
+}
+
 OBJECTCACHE_DECL result<std::vector<std::byte>> s3_server::read(const std::string& bucket,
                                                                 const std::string& key) const
 {
@@ -338,7 +343,7 @@ OBJECTCACHE_DECL status s3_server::put(const std::string& bucket, const std::str
 {
     if (key.empty() || key.size() > 1024)
         return {errc::invalid_argument, "not a key: " + key};
-    auto upload = impl_->state.store.begin_upload(bytes.size(), false);
+    auto upload = impl_->state.store.begin_upload(bytes.size());
     if (!upload)
         return upload.error();
     while (!bytes.empty()) {
@@ -349,7 +354,10 @@ OBJECTCACHE_DECL status s3_server::put(const std::string& bucket, const std::str
             return good;
         bytes = bytes.subspan(n);
     }
-    return impl_->state.store.commit(bucket, key, std::move(*upload), {}, impl_->state.now()).error();
+    upload->seal();
+    detail::stored_object about;
+    about.modified = impl_->state.now();
+    return impl_->state.store.commit(bucket, key, std::move(*upload), {}, std::move(about)).error();
 }
 
 OBJECTCACHE_DECL status s3_server::erase(const std::string& bucket, const std::string& key)
