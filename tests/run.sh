@@ -156,6 +156,14 @@ if [[ ! $quick ]]; then
     build tsan -DOBJECTCACHE_URING=OFF && run_tests tsan "${fixed_addresses[@]}"
     if command -v clang++-14 >/dev/null; then
         build clang -DOBJECTCACHE_URING=OFF -DCMAKE_CXX_COMPILER=clang++-14 && run_tests clang
+        stage "fuzz"
+        if ! compgen -G "$(clang++-14 -print-resource-dir)/lib/linux/libclang_rt.fuzzer-*" >/dev/null; then
+            skip "fuzz: no libclang-rt-14-dev"
+        elif bash tests/fuzz/run.sh --short; then
+            passed=$((passed + 1))
+        else
+            fail "fuzz"
+        fi
     else
         skip "clang: no clang++-14"
     fi

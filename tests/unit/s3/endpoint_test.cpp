@@ -36,6 +36,7 @@ TEST_CASE("endpoint: URLs")
     CHECK(e->authority_for("b") == "[::1]:9000");
     CHECK(e->url() == "http://[::1]:9000/gate%20way");
     CHECK(endpoint::parse("https://[fe80::1]")->port == 443);
+    CHECK(endpoint::parse("http://host/a%2F%2f/")->base_path == "/a");
 }
 
 TEST_CASE("endpoint: what is refused, in one line")

@@ -65,7 +65,7 @@ OBJECTCACHE_DECL result<endpoint> endpoint::parse(std::string_view url, std::str
     if (rest.find_first_of("@?#") != rest.npos)
         return refused("user information, query and fragment have no meaning here");
     std::string_view authority = rest.substr(0, rest.find('/'));
-    std::string_view path = rest.substr(authority.size());
+    const std::string_view path = rest.substr(authority.size());
 
     std::string_view port;
     if (authority.starts_with('[')) {
@@ -86,12 +86,12 @@ OBJECTCACHE_DECL result<endpoint> endpoint::parse(std::string_view url, std::str
             return refused("not a port");
         out.port = static_cast<std::uint16_t>(*number);
     }
-    while (path.ends_with('/'))
-        path.remove_suffix(1);
-    const auto decoded = detail::uri_decoded(path);
+    auto decoded = detail::uri_decoded(path);
     if (!decoded)
         return refused("a broken escape in the path");
-    out.base_path = *decoded;
+    out.base_path = std::move(*decoded);
+    while (out.base_path.ends_with('/'))
+        out.base_path.pop_back();
     if (!region.empty())
         out.region = std::move(region);
     else if (out.is_amazon())
