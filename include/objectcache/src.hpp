@@ -36,6 +36,7 @@
 #include <objectcache/s3/impl/request.ipp>
 #include <objectcache/s3/impl/retry.ipp>
 #include <objectcache/s3/impl/sigv4.ipp>
+#include <objectcache/s3/impl/throttle.ipp>
 #include <objectcache/s3/impl/transfer.ipp>
 #include <objectcache/s3/impl/xml.ipp>
 #include <objectcache/s3/impl/xml_multipart.ipp>
