@@ -523,4 +523,58 @@ TEST_CASE("rgw: a certificate that nobody vouches for, one for another name, and
     CHECK_MESSAGE(outcome == condition::unavailable, outcome.message());
 }
 
+struct storm {
+    std::size_t next = 0;
+    std::size_t stored = 0;
+    std::size_t throttled = 0;
+    std::size_t over = 0;
+    std::string other; ///< what else happened
+};
+
+asio::awaitable<void> put_into_storm(client& c, const std::vector<std::byte>& data, std::size_t count,
+                                     storm& s)
+{
+    const std::string bucket = env("RGW_BUCKET");
+    const const_byte_span whole(data);
+    while (s.next < count) {
+        const std::string key = "storm/" + std::to_string(s.next++);
+        const status done = co_await c.put(bucket, key, std::span(&whole, 1));
+        if (done.ok())
+            ++s.stored;
+        else if (done == errc::throttled)
+            ++s.throttled;
+        else
+            s.other = done.message();
+    }
+    ++s.over;
+}
+
+asio::awaitable<void> count_listed(client& c, std::string prefix, std::size_t& count)
+{
+    const std::string bucket = env("RGW_BUCKET");
+    const std::vector<std::string> keys = co_await list_all(c, bucket, prefix, 1000);
+    count = keys.size();
+}
+
+// Of a gateway that was told to carry out no more than four requests at a time, see CMakeLists.txt.
+TEST_CASE("throttled rgw: more requests than it likes end well or with that reason" * doctest::skip())
+{
+    constexpr std::size_t count = 300, callers = 48;
+    asio::io_context io;
+    client c(io.get_executor(), *endpoint::parse(env("RGW_URL")), *credentials::from_env());
+    const std::vector<std::byte> data = pattern(300000);
+    storm s;
+    for (std::size_t i = 0; i < callers; ++i)
+        asio::co_spawn(io, put_into_storm(c, data, count, s), asio::detached);
+    REQUIRE(testing::run_until(
+        io, [&] { return s.over == callers; }, std::chrono::minutes(2)));
+    MESSAGE(s.stored << " stored, " << s.throttled << " refused");
+    CHECK_MESSAGE(s.other.empty(), s.other);
+    CHECK(s.stored > 0);
+    CHECK(s.stored + s.throttled == count);
+    std::size_t listed = 0;
+    REQUIRE(testing::run_coroutine(io, count_listed(c, "storm/", listed)));
+    CHECK(listed == s.stored); // a refusal means that nothing was stored
+}
+
 } // namespace client_rgw_test

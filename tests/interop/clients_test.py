@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSL-1.0
 """What we write, boto3 and s3cmd read, and the other way round: bytes, ETags and listings. In the clear and over TLS.
 
-usage: rgw.sh run clients_test.py <interop_s3_tool> [unittest arguments]"""
+usage: rgw.sh run clients_test.py <interop_s3_tool> <s3_cp> [unittest arguments]"""
 import hashlib
 import io
 import os
@@ -25,7 +25,7 @@ if not shutil.which("s3cmd"):
     print("skipped: no s3cmd (cmake/install_deps.sh rgw)")
     sys.exit(77)
 
-TOOL = str(pathlib.Path(sys.argv.pop(1)).resolve()) if len(sys.argv) > 1 else ""
+TOOL, S3_CP = (str(pathlib.Path(sys.argv.pop(1)).resolve()) for _ in range(2))
 MIB = 1 << 20
 
 KEYS = [
@@ -218,6 +218,35 @@ progress_meter = False
         self.assertEqual(listed, list(self.our_list()))
         self.s3cmd("del", self.uri("a+b"))
         self.assertIn("404", self.ours("get", "a+b", status=1))
+
+    def test_a_folder_there_by_s3_cp_and_back_by_s3cmd_and_the_other_way_round(self):
+        tree = {"a b/c+d": b"", "100%": b"percent", "\u00fc/\u1234": random_bytes(100), "large": random_bytes(20 * MIB)}
+        tree.update({f"many/{i}": random_bytes(i, i) for i in range(150)})
+        here, there, back = (self.folder / name for name in ("here", "there", "back"))
+        for name, data in tree.items():
+            (here / name).parent.mkdir(parents=True, exist_ok=True)
+            (here / name).write_bytes(data)
+        there.mkdir()
+
+        def content(folder):
+            return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+        def s3_cp(*arguments):
+            done = subprocess.run([S3_CP, *arguments], env=self.environment, capture_output=True, timeout=60)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stdout.decode()
+
+        s3_cp("cp", "-r", str(here), self.uri("ours"))
+        self.assertEqual(self.boto3_list(), {"ours/" + name: (len(data), md5(data)) for name, data in tree.items()})
+        self.s3cmd("sync", self.uri("ours/"), str(there) + "/")
+        self.assertEqual(content(there), tree)
+        self.s3cmd("sync", str(here) + "/", self.uri("theirs/"))  # the large one in parts
+        s3_cp("cp", "-r", self.uri("theirs"), str(back))
+        self.assertEqual(content(back), tree)
+        self.assertEqual(s3_cp("ls", self.uri("theirs/many/")).count("\n"), 150)
+        s3_cp("rm", "-r", self.uri("ours"))
+        s3_cp("rm", "-r", self.uri("theirs"))
+        self.assertEqual(self.boto3_list(), {})
 
     def test_multipart_objects_of_s3cmd(self):
         data = random_bytes(11 * MIB)
