@@ -22,6 +22,7 @@
 #include <objectcache/s3/impl/cached_credentials.ipp>
 #include <objectcache/s3/impl/checksum.ipp>
 #include <objectcache/s3/impl/chunked_upload.ipp>
+#include <objectcache/s3/impl/circuit.ipp>
 #include <objectcache/s3/impl/client.ipp>
 #include <objectcache/s3/impl/connection.ipp>
 #include <objectcache/s3/impl/connection_pool.ipp>
