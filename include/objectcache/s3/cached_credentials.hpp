@@ -1,25 +1,14 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <objectcache/core/deadline.hpp>
 #include <objectcache/s3/credentials_provider.hpp>
+#include <objectcache/s3/refresh_options.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
 
-#include <chrono>
 #include <memory>
 
 namespace objectcache::s3 {
-
-struct refresh_options {
-    std::chrono::seconds ahead =
-        std::chrono::minutes(5); ///< before the expiry, while the old ones still serve
-    std::chrono::seconds urgent =
-        std::chrono::seconds(30);                 ///< before the expiry, when callers wait for the new ones
-    duration timeout = std::chrono::minutes(2);   ///< of one refresh
-    duration retry_min = std::chrono::seconds(1); ///< between failed refreshes, doubling
-    duration retry_max = std::chrono::minutes(1);
-};
 
 /** A `credentials_provider` that remembers what another one gave, and asks it again in time: once for all who wait.
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <objectcache/s3/cached_credentials.hpp>
+#include <objectcache/core/deadline.hpp>
+#include <objectcache/s3/refresh_options.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 
 namespace objectcache::s3::detail {

@@ -95,10 +95,14 @@ OBJECTCACHE_DECL asio::awaitable<result<credentials>> cached_credentials::get(st
     co_return shared.current;
 }
 
-/** What calling the source throws stays in here. */
+/** Sources do not throw; but this one may be anybody's, and who waits must hear of it. */
 OBJECTCACHE_DECL asio::awaitable<result<credentials>> cached_credentials::ask(credentials_provider source)
 {
-    co_return co_await source();
+    try {
+        co_return co_await source();
+    } catch (...) {
+        co_return result<credentials>(errc::exhausted, "the source of credentials threw an exception");
+    }
 }
 
 OBJECTCACHE_DECL asio::awaitable<void> cached_credentials::refresh(std::shared_ptr<state> self)
