@@ -30,6 +30,7 @@
 #include <objectcache/s3/impl/credentials_sources.ipp>
 #include <objectcache/s3/impl/default_credentials_provider.ipp>
 #include <objectcache/s3/impl/endpoint.ipp>
+#include <objectcache/s3/impl/hedge.ipp>
 #include <objectcache/s3/impl/http_fetch.ipp>
 #include <objectcache/s3/impl/presign.ipp>
 #include <objectcache/s3/impl/process.ipp>
