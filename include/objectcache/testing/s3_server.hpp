@@ -98,7 +98,8 @@ struct s3_object {
     std::string bucket;
     std::string key;
     std::uint64_t size = 0; ///< bytes
-    std::string etag;       ///< 32 hex digits, the MD5 of what was uploaded
+    std::string
+        etag; ///< the MD5 of what was uploaded, 32 hex digits; of N parts the MD5 of their MD5s, and "-N"
 };
 
 struct s3_server_options {
@@ -110,6 +111,7 @@ struct s3_server_options {
     bool allow_anonymous = false;     ///< unsigned requests are carried out; signed ones must still be right
     std::string domain = "localhost"; ///< host "bucket.<domain>" addresses a bucket in virtual-host style
     std::uint64_t max_object_bytes = std::uint64_t(5) << 30;
+    std::uint64_t least_part_bytes = 5 << 20;            ///< of a multipart upload, but for the last part
     std::size_t log_entries = 4096;                      ///< older ones are forgotten
     std::optional<certificate> tls;                      ///< serve HTTPS
     std::function<void(const s3_log_entry&)> on_request; ///< called on the server's threads; must not throw
@@ -119,9 +121,10 @@ struct s3_server_options {
     that a test asks for.
 
     It has what the library and common clients use: GET with ranges and conditions, HEAD, PUT (also
-    `If-None-Match: *` and `If-Match`), DELETE, LIST v1 and v2, buckets; SigV4 in header or query; path and
-    virtual-host style; any region. Request heads are bounded at 16 KiB. Anything else of S3 is refused with
-    501 NotImplemented, never half done.
+    `If-None-Match: *` and `If-Match`), DELETE, also in bulk, copies, multipart uploads, LIST v1 and v2, buckets; SigV4 in
+    header or query, over the whole body or chunk by chunk; checksums in headers and trailers, which are verified, kept,
+    and returned where `x-amz-checksum-mode` asks for them; path and virtual-host style; any region. Request heads are
+    bounded at 16 KiB. Anything else of S3 is refused with 501 NotImplemented, never half done.
 
     @par Threads The server runs on threads of its own. All member functions may be called from any thread at
          any time, but from a responder or `on_request` only `stats()`. Construction and destruction block. */
@@ -174,6 +177,8 @@ public:
     /** @{ */
     [[nodiscard]] status create_bucket(const std::string& bucket);
     [[nodiscard]] std::vector<s3_object> objects() const;
+    /** Multipart uploads that were begun and neither completed nor aborted. */
+    [[nodiscard]] std::size_t pending_uploads() const;
     [[nodiscard]] result<std::vector<std::byte>> read(const std::string& bucket,
                                                       const std::string& key) const;
     [[nodiscard]] status put(const std::string& bucket, const std::string& key, const_byte_span bytes);

@@ -3,6 +3,8 @@
 
 #include <objectcache/testing/detail/s3_answer.hpp>
 
+#include <objectcache/s3/chunked_upload.hpp>
+
 #include <doctest/doctest.h>
 
 #include <random>
@@ -113,12 +115,13 @@ TEST_CASE("keys become paths one to one, and none leaves its folder")
 
 TEST_CASE("the aws-chunked decoder gives the same bytes wherever the input is cut")
 {
+    using verdict = aws_chunked_decoder::verdict;
     const std::string wire =
-        "5;chunk-signature=00ff\r\nhello\r\n1\r\n \r\n00B\r\nworld\r\nmore\r\n0\r\ntrailer:x\r\n\r\n";
+        "5;chunk-signature=00ff\r\nhello\r\n1\r\n \r\n00B\r\nworld\r\nmore\r\n0\r\nTrailer: x\r\n\r\n";
     const std::string expected = "hello world\r\nmore";
     for (std::size_t first = 0; first <= wire.size(); ++first) {
         for (std::size_t second = first; second <= wire.size(); ++second) {
-            aws_chunked_decoder decoder;
+            aws_chunked_decoder decoder({}, "trailer");
             std::string out;
             for (std::string_view piece : {std::string_view(wire).substr(0, first),
                                            std::string_view(wire).substr(first, second - first),
@@ -126,18 +129,96 @@ TEST_CASE("the aws-chunked decoder gives the same bytes wherever the input is cu
                 while (!piece.empty())
                     out += decoder.next(piece);
             REQUIRE(out == expected);
-            REQUIRE(decoder.complete());
+            REQUIRE(decoder.judge() == verdict::complete);
+            REQUIRE(decoder.trailing_value() == "x");
         }
     }
-    for (const std::string bad :
-         {"g\r\n", "\r\n", ";x\r\n", "1\r\nab\r\n", "1 \r\na\r\n", "1000000000000000\r\n"}) {
-        aws_chunked_decoder decoder;
-        for (std::string_view piece = bad; !piece.empty();)
+    const auto judge = [](std::string_view input, std::string trailer = {}) {
+        aws_chunked_decoder decoder({}, std::move(trailer));
+        for (std::string_view piece = input; !piece.empty();)
             (void)decoder.next(piece);
+        return decoder.judge();
+    };
+    for (std::size_t n = 0; n < wire.size(); ++n)
+        CHECK(judge(wire.substr(0, n), "trailer") == verdict::unfinished);
+    for (const std::string bad :
+         {"g\r\n", "\r\n", ";x\r\n", "1\r\nab\r\n", "1 \r\na\r\n", "1000000000000000\r\n", "1\na\n",
+          "1\r\na\n", "0\r\na:b\r\n\r\n", "0\r\n\r\n0"}) {
         CAPTURE(bad);
-        CHECK(decoder.broken());
-        CHECK_FALSE(decoder.complete());
+        CHECK(judge(bad) == verdict::malformed);
     }
+    CHECK(judge("0\r\n\r\n") == verdict::complete);
+    CHECK(judge("0\r\n\r\n", "a") == verdict::malformed); // announced, and not there
+    CHECK(judge("0\r\na:b\r\na:b\r\n\r\n", "a") == verdict::malformed);
+    CHECK(judge(std::string(2000, '0')) == verdict::malformed);
+}
+
+TEST_CASE("what was signed chunk by chunk is believed, and nothing else")
+{
+    using verdict = aws_chunked_decoder::verdict;
+    const s3::credentials who{"key", "secret", {}, {}};
+    const s3::sigv4_time at = s3::parse_amz_date("20260101T000000Z").value();
+    s3::signer with("us-east-1");
+    const s3::scoped_key key = with.key_for(who, at);
+    const std::string seed(64, 'a');
+    const std::string body(20'000, 'x');
+    const const_byte_span whole = std::as_bytes(std::span(body));
+
+    for (const auto trailer : {s3::checksum::none, s3::checksum::sha256}) {
+        s3::chunked_options options;
+        options.chunk_bytes = s3::chunked_options::least_chunk;
+        options.trailer = trailer;
+        auto encoder = s3::chunked_upload::make(std::span(&whole, 1), options);
+        REQUIRE(encoder.ok());
+        encoder->begin(key, at, seed);
+        std::string wire;
+        for (auto spans = encoder->next(); !spans.empty(); spans = encoder->next())
+            for (const const_byte_span span : spans)
+                wire.append(reinterpret_cast<const char*>(span.data()), span.size());
+        const auto judge = [&](std::string_view input, std::string_view signed_by = {}) {
+            aws_chunked_decoder decoder(
+                s3::detail::chunk_chain(key, at, signed_by.empty() ? std::string_view(seed) : signed_by),
+                std::string(s3::checksum_header(trailer)));
+            std::string out;
+            for (std::string_view piece = input; !piece.empty();)
+                out += decoder.next(piece);
+            CHECK((decoder.judge() != verdict::complete || out == body));
+            return decoder.judge();
+        };
+        CHECK(judge(wire) == verdict::complete);
+        CHECK(judge(wire, std::string(64, 'b')) == verdict::forged);
+        // Whatever byte changes, what is stored is what was signed, or nothing.
+        for (std::size_t i = 0; i < wire.size(); i += wire[i] == 'x' && wire[i + 1] == 'x' ? 997 : 1) {
+            std::string changed = wire;
+            changed[i] = static_cast<char>(changed[i] ^ 1);
+            CAPTURE(i);
+            CHECK(judge(changed) != verdict::complete);
+        }
+        // Nor may a chunk be left out, or the end be cut off.
+        const std::size_t second = wire.find("\r\n2000;") + 2;
+        const std::size_t third = wire.find("\r\n", second + 100) + 2;
+        CHECK(judge(wire.substr(0, second) + wire.substr(third)) == verdict::forged);
+        CHECK(judge(wire.substr(0, wire.size() - 2)) == verdict::unfinished);
+        CHECK(judge("4e20\r\n" + body + "\r\n0\r\n\r\n") == verdict::forged);
+    }
+}
+
+TEST_CASE("checksums of other clients")
+{
+    const std::string text = "123456789";
+    const auto sum = [&](std::string_view algorithm) {
+        body_checksum checksum(algorithm);
+        for (const char& c : text)
+            checksum.update(std::as_bytes(std::span(&c, 1)));
+        return checksum.finish();
+    };
+    CHECK(sum("crc32") == "y/Q5Jg==");
+    CHECK(sum("crc32c") == "4waSgw==");
+    CHECK(sum("crc64nvme") == "rosUhgp5mIg=");
+    CHECK(sum("sha1") == "98O8HYCOBHMq32eZZczDTKeuNEE=");
+    CHECK(sum("sha256") == "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=");
+    for (const std::string_view algorithm : checksum_algorithms)
+        CHECK(base64_of(bytes_of_base64(sum(algorithm))) == sum(algorithm));
 }
 
 TEST_CASE("targets: path and virtual-host style, decoded once")

@@ -5,63 +5,21 @@
 #include <objectcache/s3/detail/ascii.hpp>
 #include <objectcache/s3/detail/outcome.hpp>
 #include <objectcache/s3/detail/uri_encode.hpp>
-#include <objectcache/s3/detail/xml_scanner.hpp>
 #include <objectcache/s3/detail/xml_text.hpp>
+#include <objectcache/s3/detail/xml_walk.hpp>
 #include <objectcache/s3/xml_multipart.hpp>
-
-#include <algorithm>
 
 namespace objectcache::s3 {
 
 namespace detail {
 
-/** Names of the open elements below the root. */
-using xml_path = std::vector<std::string_view>;
-
-[[nodiscard]] OBJECTCACHE_DECL bool is_at(const xml_path& path, std::string_view name) noexcept
-{
-    return path.size() == 1 && path[0] == name;
-}
-
-[[nodiscard]] OBJECTCACHE_DECL bool is_at(const xml_path& path, std::string_view outer,
-                                          std::string_view name) noexcept
-{
-    return path.size() == 2 && path[0] == outer && path[1] == name;
-}
-
-/** Walks over a document whose root is `root`, or one of those that end with it, and calls `on_open(path)` at the begin of
-    each element below it and `on_text(path, text)` for its text.
-
-    @return the error that an <Error> document stands for, or `malformed_response`. */
+/** `walk_xml` for an answer, which may be an <Error> document whatever its status was. */
 template <class OnOpen, class OnText>
-[[nodiscard]] status walk_xml(std::string_view xml, std::string_view root, OnOpen on_open, OnText on_text)
+[[nodiscard]] status walk_answer(std::string_view xml, std::string_view root, OnOpen on_open, OnText on_text)
 {
-    using token = xml_scanner::token;
     if (status refused = outcome_of(200, xml, false); !refused.ok())
         return refused;
-    xml_scanner scan(xml);
-    if (scan.next() != token::open || !scan.name().ends_with(root))
-        return {errc::malformed_response, "not a " + std::string(root)};
-    xml_path path;
-    for (;;) {
-        switch (scan.next()) {
-        case token::open:
-            path.push_back(scan.name());
-            on_open(path);
-            break;
-        case token::close:
-            if (!path.empty())
-                path.pop_back();
-            break;
-        case token::text:
-            on_text(path, scan.text());
-            break;
-        case token::end:
-            return {};
-        case token::bad:
-            return {errc::malformed_response, "the " + std::string(root) + " is no well-formed XML"};
-        }
-    }
+    return walk_xml(xml, root, on_open, on_text);
 }
 
 } // namespace detail
@@ -69,7 +27,7 @@ template <class OnOpen, class OnText>
 OBJECTCACHE_DECL result<std::string> parse_initiated_upload(std::string_view xml)
 {
     std::string id;
-    const status read = detail::walk_xml(
+    const status read = detail::walk_answer(
         xml, "InitiateMultipartUploadResult", [](const detail::xml_path&) {},
         [&](const detail::xml_path& path, const std::string& text) {
             if (detail::is_at(path, "UploadId"))
@@ -88,7 +46,7 @@ OBJECTCACHE_DECL result<stored_result> parse_stored_result(std::string_view xml,
         kind == checksum::none ? std::string() : "Checksum" + std::string(checksum_name(kind));
     stored_result out;
     // CompleteMultipartUploadResult, CopyObjectResult, CopyPartResult
-    const status read = detail::walk_xml(
+    const status read = detail::walk_answer(
         xml, "Result", [](const detail::xml_path&) {},
         [&](const detail::xml_path& path, const std::string& text) {
             if (detail::is_at(path, "ETag"))
@@ -108,7 +66,7 @@ OBJECTCACHE_DECL result<stored_result> parse_stored_result(std::string_view xml,
 OBJECTCACHE_DECL result<std::vector<delete_failure>> parse_delete_result(std::string_view xml)
 {
     std::vector<delete_failure> out;
-    const status read = detail::walk_xml(
+    const status read = detail::walk_answer(
         xml, "DeleteResult",
         [&](const detail::xml_path& path) {
             if (detail::is_at(path, "Error"))
@@ -132,7 +90,7 @@ OBJECTCACHE_DECL result<upload_page> parse_upload_page(std::string_view xml)
     upload_page out;
     bool truncated = false;
     bool encoded = false;
-    const status read = detail::walk_xml(
+    const status read = detail::walk_answer(
         xml, "ListMultipartUploadsResult",
         [&](const detail::xml_path& path) {
             if (detail::is_at(path, "Upload"))

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <objectcache/s3/sigv4.hpp>
+#include <objectcache/testing/detail/s3_multipart.hpp>
 #include <objectcache/testing/detail/s3_objects.hpp>
 #include <objectcache/testing/detail/s3_wire.hpp>
 
@@ -40,7 +41,11 @@ struct s3_call {
                 return f.value;
         return {};
     }
-    [[nodiscard]] bool puts_object() const noexcept { return method == "PUT" && !target.key.empty(); }
+    /** Is the body that of an object, or of a part of one? */
+    [[nodiscard]] bool puts_object() const noexcept
+    {
+        return method == "PUT" && !target.key.empty() && header("x-amz-copy-source").empty();
+    }
 };
 
 /** What to send. */
@@ -59,19 +64,16 @@ struct s3_answer {
 /** The error as S3 sends it. */
 [[nodiscard]] s3_answer error_answer(const s3_error& error, const s3_call& call, std::string_view request_id);
 
-/** What must be known before the body of a PUT is worth reading. */
-struct put_plan {
-    std::optional<s3_error> refused;
-    std::uint64_t size = 0;
-    bool aws_chunked = false;
-    put_condition condition;
-};
+/** Carries out everything but a PUT with the body of an object or a part. */
+[[nodiscard]] s3_answer answer_call(const s3_backend& to, const s3_call& call, const_byte_span body,
+                                    std::string_view request_id);
 
-[[nodiscard]] put_plan plan_put(object_store& store, const s3_call& call, std::string_view payload,
-                                std::optional<std::uint64_t> content_length, std::uint64_t max_object_bytes);
-
-/** Carries out everything but the PUT of an object. */
-[[nodiscard]] s3_answer answer_call(object_store& store, const s3_call& call, std::string_view request_id);
+/** @name Its parts. */
+/** @{ */
+[[nodiscard]] s3_answer answer_copy(const s3_backend& to, const s3_call& call, std::string_view request_id);
+[[nodiscard]] s3_answer answer_subresource(const s3_backend& to, const s3_call& call, const_byte_span body,
+                                           std::string_view request_id);
+/** @} */
 
 /** The head of an answer, with the blank line. `content_length` is a parameter because servers may lie. */
 [[nodiscard]] std::string serialize_head(const s3_answer& answer, std::uint64_t content_length,
@@ -99,9 +101,43 @@ namespace errors {
 {
     return {500, "InternalError", why.message()};
 }
+/** Of `object_store::commit`. */
+[[nodiscard]] inline s3_error of_commit(const status& why)
+{
+    if (why == errc::already_exists)
+        return precondition_failed();
+    return why == errc::not_found ? no_such_bucket() : internal(why);
+}
+[[nodiscard]] inline s3_error wrong_hash()
+{
+    return {400, "XAmzContentSHA256Mismatch",
+            "The provided 'x-amz-content-sha256' header does not match what was computed."};
+}
+[[nodiscard]] inline s3_error bad_digest(std::string_view what)
+{
+    return {400, "BadDigest",
+            "The " + std::string(what) + " you specified did not match the calculated checksum."};
+}
+[[nodiscard]] inline s3_error no_such_upload()
+{
+    return {404, "NoSuchUpload",
+            "The specified upload does not exist. The upload ID may be invalid, or the upload may have been "
+            "aborted or "
+            "completed."};
+}
+[[nodiscard]] inline s3_error invalid_argument(std::string what)
+{
+    return {400, "InvalidArgument", std::move(what)};
+}
+[[nodiscard]] inline s3_error invalid_request(std::string what)
+{
+    return {400, "InvalidRequest", std::move(what)};
+}
 
 } // namespace errors
 
 } // namespace objectcache::testing::detail
 
 #include <objectcache/testing/detail/s3_answer.ipp>
+#include <objectcache/testing/detail/s3_copy.ipp>
+#include <objectcache/testing/detail/s3_multipart.ipp>

@@ -38,20 +38,47 @@ inline s3_answer error_answer(const s3_error& error, const s3_call& call, std::s
 // wrong thing.
 [[nodiscard]] inline const std::string* foreign_subresource(const s3_target& target) noexcept
 {
-    static constexpr std::array names{"accelerate",     "acl",          "analytics",         "attributes",
-                                      "cors",           "delete",       "encryption",        "inventory",
-                                      "legal-hold",     "lifecycle",    "logging",           "metrics",
-                                      "notification",   "object-lock",  "ownershipControls", "partNumber",
-                                      "policy",         "policyStatus", "publicAccessBlock", "replication",
-                                      "requestPayment", "restore",      "retention",         "select",
-                                      "session",        "tagging",      "torrent",           "uploadId",
-                                      "uploads",        "versionId",    "versions",          "versioning",
+    static constexpr std::array names{"accelerate",
+                                      "acl",
+                                      "analytics",
+                                      "attributes",
+                                      "cors",
+                                      "encryption",
+                                      "inventory",
+                                      "legal-hold",
+                                      "lifecycle",
+                                      "logging",
+                                      "metrics",
+                                      "notification",
+                                      "object-lock",
+                                      "ownershipControls",
+                                      "policy",
+                                      "policyStatus",
+                                      "publicAccessBlock",
+                                      "replication",
+                                      "requestPayment",
+                                      "restore",
+                                      "retention",
+                                      "select",
+                                      "session",
+                                      "tagging",
+                                      "torrent",
+                                      "versionId",
+                                      "versions",
+                                      "versioning",
                                       "website"};
     for (const auto& [name, value] : target.query)
         if (std::find(names.begin(), names.end(), name) != names.end())
             return &name;
     return nullptr;
 }
+
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 5> checksum_headers{
+    {{"crc32", "x-amz-checksum-crc32"},
+     {"crc32c", "x-amz-checksum-crc32c"},
+     {"crc64nvme", "x-amz-checksum-crc64nvme"},
+     {"sha1", "x-amz-checksum-sha1"},
+     {"sha256", "x-amz-checksum-sha256"}}};
 
 [[nodiscard]] inline std::string_view unquoted(std::string_view etag) noexcept
 {
@@ -60,59 +87,34 @@ inline s3_answer error_answer(const s3_error& error, const s3_call& call, std::s
     return etag;
 }
 
-inline put_plan plan_put(object_store& store, const s3_call& call, std::string_view payload,
-                         std::optional<std::uint64_t> content_length, std::uint64_t max_object_bytes)
+/** The conditions of a request that writes an object, as far as they can be known before. */
+[[nodiscard]] inline std::optional<s3_error> plan_condition(const s3_backend& to, const s3_call& call,
+                                                            put_condition& condition)
 {
-    put_plan plan;
-    if (const std::string* foreign = foreign_subresource(call.target)) {
-        plan.refused = errors::not_implemented("?" + *foreign);
-        return plan;
-    }
-    if (!call.header("x-amz-copy-source").empty()) {
-        plan.refused = errors::not_implemented("x-amz-copy-source");
-        return plan;
-    }
-    if (payload.starts_with("STREAMING-") && payload != "STREAMING-UNSIGNED-PAYLOAD-TRAILER") {
-        plan.refused = errors::not_implemented("signatures of chunks");
-        return plan;
-    }
-    plan.aws_chunked = payload.starts_with("STREAMING-");
-    const auto size =
-        plan.aws_chunked ? parse_decimal(call.header("x-amz-decoded-content-length")) : content_length;
-    if (!size) {
-        plan.refused =
-            s3_error{411, "MissingContentLength", "You must provide the Content-Length HTTP header."};
-        return plan;
-    }
-    if (*size > max_object_bytes) {
-        plan.refused =
-            s3_error{400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size."};
-        return plan;
-    }
-    plan.size = *size;
-    if (call.target.key.size() > 1024) {
-        plan.refused = s3_error{400, "KeyTooLongError", "Your key is too long"};
-        return plan;
-    }
-    if (!store.has_bucket(call.target.bucket)) {
-        plan.refused = errors::no_such_bucket();
-        return plan;
-    }
     if (const std::string_view none = call.header("if-none-match"); !none.empty()) {
-        if (none != "*") {
-            plan.refused = errors::not_implemented("If-None-Match with an ETag on PUT");
-            return plan;
-        }
-        plan.condition.must_be_absent = true;
+        if (none != "*")
+            return errors::not_implemented("If-None-Match with an ETag on PUT");
+        condition.must_be_absent = true;
     }
-    plan.condition.etag = unquoted(call.header("if-match"));
+    condition.etag = unquoted(call.header("if-match"));
     // Decided again at the end, under the store's lock; known now, it saves sending the body.
-    if (plan.condition.must_be_absent || !plan.condition.etag.empty()) {
-        const auto present = store.find(call.target.bucket, call.target.key);
-        if (!plan.condition.holds(present ? &*present : nullptr))
-            plan.refused = errors::precondition_failed();
+    if (condition.must_be_absent || !condition.etag.empty()) {
+        const auto present = to.store.find(call.target.bucket, call.target.key);
+        if (!condition.holds(present ? &*present : nullptr))
+            return errors::precondition_failed();
     }
-    return plan;
+    return std::nullopt;
+}
+
+/** No value, no header. */
+inline void add_checksum(s3_answer& answer, std::string_view algorithm, const std::string& value)
+{
+    for (const auto& [name, header] : checksum_headers)
+        if (name == algorithm && !value.empty()) {
+            answer.headers.emplace_back(header, value);
+            answer.headers.emplace_back("x-amz-checksum-type",
+                                        value.find('-') == value.npos ? "FULL_OBJECT" : "COMPOSITE");
+        }
 }
 
 // ---- objects
@@ -145,6 +147,9 @@ inline put_plan plan_put(object_store& store, const s3_call& call, std::string_v
     out.headers.emplace_back("ETag", '"' + object.etag + '"');
     out.headers.emplace_back("Last-Modified", http_date(object.modified));
     out.headers.emplace_back("Accept-Ranges", "bytes");
+    // Of the whole object: it says nothing of a part.
+    if (call.header("x-amz-checksum-mode") == "ENABLED" && out.status == 200)
+        add_checksum(out, object.checksum_algorithm, object.checksum);
     out.headers.emplace_back("Content-Type", "binary/octet-stream");
     out.headless = call.method == "HEAD";
     out.object = object;
@@ -323,31 +328,37 @@ inline put_plan plan_put(object_store& store, const s3_call& call, std::string_v
     return xml_answer(xml + "</Buckets></ListAllMyBucketsResult>");
 }
 
-inline s3_answer answer_call(object_store& store, const s3_call& call, std::string_view request_id)
+inline s3_answer answer_call(const s3_backend& to, const s3_call& call, const_byte_span body,
+                             std::string_view request_id)
 {
     const std::string& method = call.method;
     if (const std::string* foreign = foreign_subresource(call.target))
         return error_answer(errors::not_implemented("?" + *foreign), call, request_id);
+    for (const char* name : {"uploads", "uploadId", "partNumber", "delete"})
+        if (call.target.parameter(name) && !call.target.bucket.empty())
+            return answer_subresource(to, call, body, request_id);
     if (method != "GET" && method != "HEAD" && method != "PUT" && method != "DELETE")
         return error_answer(
             {405, "MethodNotAllowed", "The specified method is not allowed against this resource."}, call,
             request_id);
     if (call.target.bucket.empty())
-        return method == "GET" ? list_buckets(store)
+        return method == "GET" ? list_buckets(to.store)
                                : error_answer(errors::not_implemented(method), call, request_id);
     if (call.target.key.empty())
-        return answer_bucket(store, call, request_id);
-    if (!store.has_bucket(call.target.bucket))
+        return answer_bucket(to.store, call, request_id);
+    if (!to.store.has_bucket(call.target.bucket))
         return error_answer(errors::no_such_bucket(), call, request_id);
+    if (method == "PUT")
+        return answer_copy(to, call, request_id); // any other PUT of an object has a body
     if (method == "DELETE") {
-        const status gone = store.erase(call.target.bucket, call.target.key);
+        const status gone = to.store.erase(call.target.bucket, call.target.key);
         if (!gone.ok() && gone != errc::not_found)
             return error_answer(errors::internal(gone), call, request_id);
         s3_answer out; // also when there was nothing to delete
         out.status = 204;
         return out;
     }
-    const auto object = store.find(call.target.bucket, call.target.key);
+    const auto object = to.store.find(call.target.bucket, call.target.key);
     return object ? answer_object(*object, call, request_id)
                   : error_answer(errors::no_such_key(), call, request_id);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <objectcache/s3/credentials.hpp>
+#include <objectcache/s3/detail/chunk_signature.hpp>
 #include <objectcache/s3/sigv4.hpp>
 #include <objectcache/testing/detail/s3_answer.hpp>
 #include <objectcache/testing/detail/s3_wire.hpp>
@@ -29,6 +30,7 @@ struct auth_rules {
 struct auth_outcome {
     std::optional<s3_error> refused;
     std::string payload; ///< hex SHA-256, UNSIGNED-PAYLOAD, STREAMING-...; empty: nothing was said
+    std::optional<s3::detail::chunk_chain> chunks; ///< signatures that the body's chunks must have
 };
 
 [[nodiscard]] inline s3_error refuse(std::string code, std::string message)
@@ -94,6 +96,10 @@ struct auth_outcome {
     if (!out.refused && std::chrono::abs(now - *at) > longest_skew)
         out.refused = refuse("RequestTimeTooSkewed",
                              "The difference between the request time and the server's time is too large.");
+    if (!out.refused && out.payload.starts_with(s3::detail::streaming_signed))
+        out.chunks.emplace(
+            s3::scoped_key{claim->scope, s3::signing_key(rules.who.secret_access_key, claim->scope)}, *at,
+            claim->signature);
     return out;
 }
 

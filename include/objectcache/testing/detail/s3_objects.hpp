@@ -3,9 +3,8 @@
 
 #include <objectcache/core/bytes.hpp>
 #include <objectcache/core/result.hpp>
+#include <objectcache/testing/detail/s3_upload.hpp>
 #include <objectcache/testing/detail/s3_wire.hpp>
-
-#include <openssl/evp.h>
 
 #include <algorithm>
 #include <chrono>
@@ -26,102 +25,14 @@
 // What the server stores, in memory or in a directory, and how it is listed.
 namespace objectcache::testing::detail {
 
-/** Bytes that never change once they are shared: an answer may still be sending an object that was replaced. */
-class byte_block {
-public:
-    /** @return nothing if there is not that much memory. */
-    [[nodiscard]] static std::shared_ptr<byte_block> make(std::uint64_t size)
-    {
-        auto out = std::make_shared<byte_block>();
-        // Not zeroed: the pages of a large upload are touched once, by the socket.
-        out->data_.reset(new (std::nothrow) std::byte[static_cast<std::size_t>(size)]);
-        out->size_ = static_cast<std::size_t>(size);
-        return out->data_ ? out : nullptr;
-    }
-    [[nodiscard]] byte_span span() noexcept { return {data_.get(), size_}; }
-    [[nodiscard]] const_byte_span span() const noexcept { return {data_.get(), size_}; }
-
-private:
-    std::unique_ptr<std::byte[]> data_;
-    std::size_t size_ = 0;
-};
-
-/** An open file; closes itself. */
-class file_handle {
-public:
-    file_handle() = default;
-    explicit file_handle(int fd) noexcept : fd_(fd) {}
-    file_handle(file_handle&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    file_handle& operator=(file_handle&& other) noexcept
-    {
-        std::swap(fd_, other.fd_);
-        return *this;
-    }
-    ~file_handle();
-
-    [[nodiscard]] static result<file_handle> open_to_read(const std::filesystem::path& path);
-    [[nodiscard]] static result<file_handle> create(const std::filesystem::path& path);
-    [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
-    [[nodiscard]] status read_exactly(byte_span into, std::uint64_t offset) const;
-    [[nodiscard]] status write_exactly(const_byte_span from, std::uint64_t offset) const;
-
-private:
-    int fd_ = -1;
-};
-
 struct stored_object {
     std::uint64_t size = 0;
-    std::string etag; ///< 32 hex digits, no quotes; empty until asked for where a directory was found with it
+    std::string etag; ///< no quotes; empty until asked for where a directory was found with it
     system_time modified;
     std::shared_ptr<const byte_block> bytes; ///< in memory
     std::filesystem::path file;              ///< otherwise
-};
-
-/** An incremental MD5 or SHA-256. */
-class running_digest {
-public:
-    explicit running_digest(const EVP_MD* algorithm);
-    void update(const_byte_span bytes) noexcept;
-    [[nodiscard]] std::string hex();
-
-private:
-    std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_{EVP_MD_CTX_new(), EVP_MD_CTX_free};
-};
-
-/** Where the body of a request goes. */
-class body_sink {
-public:
-    virtual ~body_sink() = default;
-    /** Where the next bytes may be written; empty: no more are wanted. */
-    [[nodiscard]] virtual byte_span window() = 0;
-    /** The first `n` bytes of the window were filled. */
-    [[nodiscard]] virtual status filled(std::size_t n) = 0;
-};
-
-/** An object on its way in: memory of its final size, or a temporary file. Hashed as it arrives, while it is
-    in the cache. */
-class upload final : public body_sink {
-public:
-    upload(upload&&) = default;
-    ~upload() override;
-
-    [[nodiscard]] byte_span window() override;
-    [[nodiscard]] status filled(std::size_t n) override;
-    [[nodiscard]] bool complete() const noexcept { return received_ == size_; }
-    /** Lower-case hex SHA-256 of what arrived; empty unless it was asked for. */
-    [[nodiscard]] std::string sha256() { return sha256_ ? sha256_->hex() : std::string(); }
-
-private:
-    friend class object_store;
-    upload() = default;
-
-    std::uint64_t size_ = 0;
-    std::uint64_t received_ = 0;
-    std::shared_ptr<byte_block> block_; // the object, or the window before the file
-    std::filesystem::path temporary_;
-    file_handle file_;
-    running_digest md5_{EVP_md5()};
-    std::optional<running_digest> sha256_;
+    std::string checksum_algorithm;          ///< one of `checksum_algorithms`; empty: none was sent with it
+    std::string checksum;                    ///< base64; of a multipart object maybe "base64-N"
 };
 
 struct list_query {
@@ -179,10 +90,15 @@ public:
     [[nodiscard]] std::optional<list_page> list(const std::string& bucket, const list_query& query);
     [[nodiscard]] status erase(const std::string& bucket, const std::string& key);
 
-    [[nodiscard]] result<upload> begin_upload(std::uint64_t size, bool with_sha256);
-    /** Publish a complete upload. @return its ETag, or errc::already_exists if `condition` does not hold. */
+    /** @param checksum_algorithm Of which to compute a checksum; empty: none. */
+    [[nodiscard]] result<upload> begin_upload(std::uint64_t size, bool with_sha256 = false,
+                                              std::string_view checksum_algorithm = {});
+    /** Publish a complete and sealed upload.
+
+        @param about ETag (empty: the MD5 of the bytes), checksum, date. The rest follows from the upload.
+        @return the ETag, or errc::already_exists if `condition` does not hold. */
     [[nodiscard]] result<std::string> commit(const std::string& bucket, const std::string& key, upload done,
-                                             const put_condition& condition, system_time now);
+                                             const put_condition& condition, stored_object about);
 
     /** Replace stored bytes behind the server's back: ETag and date stay. */
     [[nodiscard]] status modify(const std::string& bucket, const std::string& key,

@@ -3,125 +3,7 @@
 
 #include <objectcache/testing/detail/s3_objects.hpp>
 
-#include <cerrno>
-#include <cstring>
-
-#include <fcntl.h>
-#include <unistd.h>
-
 namespace objectcache::testing::detail {
-
-[[nodiscard]] inline status system_failure(const std::string& what)
-{
-    return {error_code(errno, std::system_category()), what};
-}
-
-inline file_handle::~file_handle()
-{
-    if (fd_ >= 0)
-        ::close(fd_);
-}
-
-inline result<file_handle> file_handle::open_to_read(const std::filesystem::path& path)
-{
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return system_failure(path.string());
-    return file_handle(fd);
-}
-
-inline result<file_handle> file_handle::create(const std::filesystem::path& path)
-{
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return system_failure(path.string());
-    return file_handle(fd);
-}
-
-inline status file_handle::read_exactly(byte_span into, std::uint64_t offset) const
-{
-    while (!into.empty()) {
-        const ssize_t n = ::pread(fd_, into.data(), into.size(), static_cast<off_t>(offset));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return system_failure("read");
-        if (n == 0)
-            return {errc::length_mismatch, "the file is shorter than the object"};
-        into = into.subspan(static_cast<std::size_t>(n));
-        offset += static_cast<std::uint64_t>(n);
-    }
-    return {};
-}
-
-inline status file_handle::write_exactly(const_byte_span from, std::uint64_t offset) const
-{
-    while (!from.empty()) {
-        const ssize_t n = ::pwrite(fd_, from.data(), from.size(), static_cast<off_t>(offset));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return system_failure("write");
-        from = from.subspan(static_cast<std::size_t>(n));
-        offset += static_cast<std::uint64_t>(n);
-    }
-    return {};
-}
-
-inline running_digest::running_digest(const EVP_MD* algorithm)
-{
-    if (!context_ || EVP_DigestInit_ex(context_.get(), algorithm, nullptr) != 1)
-        throw std::bad_alloc();
-}
-
-inline void running_digest::update(const_byte_span bytes) noexcept
-{
-    EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size());
-}
-
-inline std::string running_digest::hex()
-{
-    unsigned char out[EVP_MAX_MD_SIZE];
-    unsigned size = 0;
-    EVP_DigestFinal_ex(context_.get(), out, &size);
-    constexpr char digits[] = "0123456789abcdef";
-    std::string text;
-    for (unsigned i = 0; i < size; ++i) {
-        text += digits[out[i] >> 4];
-        text += digits[out[i] & 15];
-    }
-    return text;
-}
-
-// ---- uploads
-
-inline upload::~upload()
-{
-    if (file_.is_open() && !temporary_.empty())
-        ::unlink(temporary_.c_str());
-}
-
-inline byte_span upload::window()
-{
-    const std::uint64_t left = size_ - received_;
-    if (!file_.is_open())
-        return block_->span().subspan(static_cast<std::size_t>(received_));
-    return block_->span().first(
-        static_cast<std::size_t>(std::min<std::uint64_t>(left, block_->span().size())));
-}
-
-inline status upload::filled(std::size_t n)
-{
-    const byte_span arrived = window().first(n);
-    md5_.update(arrived);
-    if (sha256_)
-        sha256_->update(arrived);
-    if (file_.is_open())
-        if (status written = file_.write_exactly(arrived, received_); !written.ok())
-            return written;
-    received_ += n;
-    return {};
-}
 
 // ---- listing
 
@@ -381,12 +263,15 @@ inline status object_store::erase(const std::string& bucket, const std::string& 
     return {};
 }
 
-inline result<upload> object_store::begin_upload(std::uint64_t size, bool with_sha256)
+inline result<upload> object_store::begin_upload(std::uint64_t size, bool with_sha256,
+                                                 std::string_view checksum_algorithm)
 {
     upload out;
     out.size_ = size;
     if (with_sha256)
         out.sha256_.emplace(EVP_sha256());
+    if (!checksum_algorithm.empty())
+        out.checksum_.emplace(checksum_algorithm);
     if (directory_.empty()) {
         out.block_ = byte_block::make(size);
     } else {
@@ -404,12 +289,13 @@ inline result<upload> object_store::begin_upload(std::uint64_t size, bool with_s
 }
 
 inline result<std::string> object_store::commit(const std::string& bucket, const std::string& key,
-                                                upload done, const put_condition& condition, system_time now)
+                                                upload done, const put_condition& condition,
+                                                stored_object about)
 {
-    stored_object object;
+    stored_object object = std::move(about);
     object.size = done.size_;
-    object.etag = done.md5_.hex();
-    object.modified = now;
+    if (object.etag.empty())
+        object.etag = hex_of(done.md5_value_);
 
     const std::lock_guard hold(lock_);
     const auto b = buckets_.find(bucket);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/testing/detail/aws_chunked.hpp>
 #include <objectcache/testing/detail/s3_auth.hpp>
+#include <objectcache/testing/detail/s3_put.hpp>
 #include <objectcache/testing/detail/s3_state.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -86,38 +88,6 @@ private:
     std::vector<std::byte> room_ = std::vector<std::byte>(64 << 10);
 };
 
-/** Unwraps an aws-chunked body into an upload. */
-class aws_chunked_sink final : public body_sink {
-public:
-    explicit aws_chunked_sink(upload& target) : target_(target) {}
-
-    [[nodiscard]] byte_span window() override { return room_; }
-    [[nodiscard]] status filled(std::size_t n) override
-    {
-        std::string_view wire(reinterpret_cast<const char*>(room_.data()), n);
-        while (!wire.empty()) {
-            std::string_view run = decoder_.next(wire);
-            while (!run.empty()) {
-                const byte_span to = target_.window();
-                if (to.empty())
-                    return {errc::length_mismatch, "the body is longer than x-amz-decoded-content-length"};
-                const std::size_t size = std::min(run.size(), to.size());
-                std::memcpy(to.data(), run.data(), size);
-                run.remove_prefix(size);
-                if (status good = target_.filled(size); !good.ok())
-                    return good;
-            }
-        }
-        return decoder_.broken() ? status(errc::malformed_response, "broken aws-chunked framing") : status();
-    }
-    [[nodiscard]] bool complete() const noexcept { return decoder_.complete(); }
-
-private:
-    upload& target_;
-    aws_chunked_decoder decoder_;
-    std::vector<std::byte> room_ = std::vector<std::byte>(64 << 10);
-};
-
 /** Where the body of an answer comes from: memory as it lies there, or a file through a window. */
 class body_source {
 public:
@@ -182,7 +152,7 @@ public:
 private:
     using parser_type = http::request_parser<http::buffer_body>;
 
-    static constexpr std::size_t longest_text = 64 << 10;
+    static constexpr std::size_t longest_text = 4 << 20; // names of 10,000 parts, or of 1000 keys to delete
     static constexpr std::uint64_t longest_framing = 16 << 20;
 
     /** What becomes of the connection after a request. */
@@ -211,12 +181,13 @@ private:
     // expression twice.
     asio::awaitable<next> exchange(parser_type& parser);
     asio::awaitable<next> carry_out(parser_type& parser, exchange_state& x);
-    asio::awaitable<next> receive_object(parser_type& parser, exchange_state& x, const std::string& payload);
+    asio::awaitable<next> receive_object(parser_type& parser, exchange_state& x, const auth_outcome& who);
     asio::awaitable<next> receive_other(parser_type& parser, exchange_state& x, const std::string& payload);
     asio::awaitable<next> refuse(parser_type& parser, exchange_state& x, const s3_error& error);
     asio::awaitable<next> bad_head(boost::system::error_code why);
     asio::awaitable<next> reply(exchange_state& x, s3_answer& answer);
 
+    [[nodiscard]] s3_backend backend();
     asio::awaitable<body_end> receive(parser_type& parser, exchange_state& x, body_sink& sink);
     asio::awaitable<body_end> receive_sized(exchange_state& x, body_sink& sink, std::uint64_t size);
     asio::awaitable<body_end> receive_chunked(parser_type& parser, exchange_state& x, body_sink& sink);

@@ -190,63 +190,50 @@ auto s3_session<Stream>::carry_out(parser_type& parser, exchange_state& x) -> as
     if (who.refused)
         co_return co_await refuse(parser, x, *who.refused);
     if (x.call.puts_object())
-        co_return co_await receive_object(parser, x, who.payload);
+        co_return co_await receive_object(parser, x, who);
     co_return co_await receive_other(parser, x, who.payload);
 }
 
-/** Whether a body must hash to what the request declared. */
-[[nodiscard]] inline bool declares_hash(std::string_view payload) noexcept
+template <class Stream>
+s3_backend s3_session<Stream>::backend()
 {
-    return !payload.empty() && payload != s3::unsigned_payload && !payload.starts_with("STREAMING-");
-}
-
-[[nodiscard]] inline s3_error wrong_hash()
-{
-    return {400, "XAmzContentSHA256Mismatch",
-            "The provided 'x-amz-content-sha256' header does not match what was computed."};
+    return {state_.store, state_.uploads, state_.options.least_part_bytes, state_.options.max_object_bytes,
+            state_.now()};
 }
 
 template <class Stream>
-auto s3_session<Stream>::receive_object(parser_type& parser, exchange_state& x, const std::string& payload)
+auto s3_session<Stream>::receive_object(parser_type& parser, exchange_state& x, const auth_outcome& who)
     -> asio::awaitable<next>
 {
-    const put_plan plan =
-        plan_put(state_.store, x.call, payload, x.content_length, state_.options.max_object_bytes);
+    using verdict = aws_chunked_decoder::verdict;
+    const put_plan plan = plan_put(backend(), x.call, who, x.content_length);
     if (plan.refused)
         co_return co_await refuse(parser, x, *plan.refused);
-    auto begun = state_.store.begin_upload(plan.size, declares_hash(payload));
+    auto begun = state_.store.begin_upload(plan.size, !plan.sha256.empty(), plan.checksum_algorithm);
     if (!begun) {
         const s3_error error = errors::internal(begun.error());
         co_return co_await refuse(parser, x, error);
     }
     upload incoming = std::move(*begun);
-    aws_chunked_sink unwrapped(incoming);
+    aws_chunked_sink unwrapped(incoming, aws_chunked_decoder(who.chunks, plan.trailer));
     body_sink& sink = plan.aws_chunked ? static_cast<body_sink&>(unwrapped) : incoming;
     const body_end end = co_await receive(parser, x, sink);
     if (!end.whole && end.refused.ok())
         co_return next::close;
 
+    const verdict framing = plan.aws_chunked ? unwrapped.decoder().judge() : verdict::complete;
     std::optional<s3_error> error;
-    if (!end.refused.ok() && end.refused != condition::corrupt)
+    if (framing == verdict::forged)
+        error = detail::refuse("SignatureDoesNotMatch",
+                               "The signature of a chunk does not match the signature we calculated.");
+    else if (!end.refused.ok() && end.refused != condition::corrupt)
         error = errors::internal(end.refused);
-    else if (!end.whole || !incoming.complete() || (plan.aws_chunked && !unwrapped.complete()))
+    else if (!end.whole || !incoming.complete() || framing != verdict::complete)
         error = s3_error{400, "IncompleteBody", "The body is not what its length and framing said."};
-    else if (declares_hash(payload) && incoming.sha256() != payload)
-        error = wrong_hash();
     if (error)
         co_return co_await refuse(parser, x, *error);
-
-    const auto stored = state_.store.commit(x.call.target.bucket, x.call.target.key, std::move(incoming),
-                                            plan.condition, state_.now());
-    s3_answer answer;
-    if (stored)
-        answer.headers.emplace_back("ETag", '"' + *stored + '"');
-    else if (stored.error() == errc::already_exists)
-        answer = error_answer(errors::precondition_failed(), x.call, x.request_id);
-    else if (stored.error() == errc::not_found)
-        answer = error_answer(errors::no_such_bucket(), x.call, x.request_id);
-    else
-        answer = error_answer(errors::internal(stored.error()), x.call, x.request_id);
+    s3_answer answer = finish_put(backend(), x.call, plan, std::move(incoming),
+                                  unwrapped.decoder().trailing_value(), x.request_id);
     co_return co_await reply(x, answer);
 }
 
@@ -254,7 +241,8 @@ template <class Stream>
 auto s3_session<Stream>::receive_other(parser_type& parser, exchange_state& x, const std::string& payload)
     -> asio::awaitable<next>
 {
-    text_sink body(x.content_length == 0 ? 0 : longest_text);
+    text_sink body(static_cast<std::size_t>(
+        std::min<std::uint64_t>(x.content_length.value_or(longest_text), longest_text)));
     const body_end end = co_await receive(parser, x, body);
     if (!end.whole && end.refused.ok())
         co_return next::close;
@@ -263,10 +251,10 @@ auto s3_session<Stream>::receive_other(parser_type& parser, exchange_state& x, c
     if (!end.whole)
         error = s3_error{400, "MaxMessageLengthExceeded", "Your request was too big."};
     else if (declares_hash(payload) && s3::payload_hash(std::span(&received, 1)) != payload)
-        error = wrong_hash();
+        error = errors::wrong_hash();
     if (error)
         co_return co_await refuse(parser, x, *error);
-    s3_answer answer = answer_call(state_.store, x.call, x.request_id);
+    s3_answer answer = answer_call(backend(), x.call, received, x.request_id);
     co_return co_await reply(x, answer);
 }
 

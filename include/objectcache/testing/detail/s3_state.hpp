@@ -2,6 +2,7 @@
 #pragma once
 
 #include <objectcache/testing/detail/s3_answer.hpp>
+#include <objectcache/testing/detail/s3_multipart.hpp>
 #include <objectcache/testing/detail/s3_objects.hpp>
 #include <objectcache/testing/detail/shaped_link.hpp>
 #include <objectcache/testing/s3_server.hpp>
@@ -26,6 +27,7 @@ public:
 
     const s3_server_options options;
     object_store store;
+    multipart_store uploads;
     shaped_link down; // to the client
     shaped_link up;
     std::atomic<std::int64_t> latency_ns{0};
