@@ -25,6 +25,7 @@
 #include <objectcache/s3/impl/circuit.ipp>
 #include <objectcache/s3/impl/client.ipp>
 #include <objectcache/s3/impl/connection.ipp>
+#include <objectcache/s3/impl/connection_control.ipp>
 #include <objectcache/s3/impl/connection_pool.ipp>
 #include <objectcache/s3/impl/credentials.ipp>
 #include <objectcache/s3/impl/credentials_sources.ipp>
