@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/testing/s3_server.hpp>
 
-#include <objectcache/testing/detail/s3_answer.hpp>
-
 #include <objectcache/s3/chunked_upload.hpp>
+#include <objectcache/testing/detail/aws_chunked.hpp>
+#include <objectcache/testing/detail/s3_answer.hpp>
 
 #include <doctest/doctest.h>
 

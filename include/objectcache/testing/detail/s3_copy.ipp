@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/s3/detail/ascii.hpp>
 #include <objectcache/s3/detail/xml_walk.hpp>
 #include <objectcache/testing/detail/s3_answer.hpp>
 
