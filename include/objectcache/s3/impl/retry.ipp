@@ -53,10 +53,11 @@ OBJECTCACHE_DECL std::optional<duration> parse_retry_after(std::string_view valu
 OBJECTCACHE_DECL duration retry_policy::longest(retry_class kind, unsigned attempts) const noexcept
 {
     const duration cap = std::max(options_.max_delay, duration::zero());
-    duration out = kind == retry_class::throttling ? options_.throttled_delay : options_.base_delay;
+    const duration base = kind == retry_class::throttling ? options_.throttled_delay : options_.base_delay;
+    duration out = std::clamp(base, duration::zero(), cap);
     for (unsigned i = 1; i < attempts && out < cap; ++i)
         out = out > cap / 2 ? cap : 2 * out;
-    return std::clamp(out, duration::zero(), cap);
+    return out;
 }
 
 OBJECTCACHE_DECL bool retry_policy::allows(retry_class kind, const retry_progress& so_far,
