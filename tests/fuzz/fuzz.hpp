@@ -15,6 +15,10 @@ namespace objectcache::fuzz {
     X(error_xml)                                                                                             \
     X(list_xml)                                                                                              \
     X(multipart_xml)                                                                                         \
+    X(sts_xml)                                                                                               \
+    X(credentials_json)                                                                                      \
+    X(profile)                                                                                               \
+    X(fields)                                                                                                \
     X(ini)                                                                                                   \
     X(endpoint_url)                                                                                          \
     X(sigv4)

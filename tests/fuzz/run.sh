@@ -45,6 +45,8 @@ fuzz() {
     case $1 in
     response) options+=(-dict=tests/fuzz/http.dict -max_len=20000) ;;
     *xml) options+=(-dict=tests/fuzz/xml.dict) ;;
+    *json) options+=(-dict=tests/fuzz/json.dict) ;;
+    ini | profile) options+=(-dict=tests/fuzz/ini.dict) ;;
     esac
     if [[ $short ]]; then
         kept=$(mktemp -d)
@@ -64,5 +66,6 @@ fuzz() {
                       END { printf "%-14s %9d runs, coverage %s, corpus %s\n", name ":", runs, cov, corp }' "$log"
 }
 export -f fuzz
+export UBSAN_OPTIONS=print_stacktrace=1
 export build seconds short
 printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I{} bash -c 'fuzz {}'

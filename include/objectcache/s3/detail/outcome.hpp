@@ -34,7 +34,7 @@ struct content_range {
     const auto first = parse_number(in.substr(unit.size(), dash - unit.size()));
     const auto last = parse_number(in.substr(dash + 1, slash - dash - 1));
     const auto total = parse_number(in.substr(slash + 1));
-    if (!first || !last || *last < *first || *last - *first == ~std::uint64_t(0))
+    if (!first || !last || *last < *first || *last == ~std::uint64_t(0))
         return std::nullopt;
     if (total ? *last >= *total : in.substr(slash + 1) != "*")
         return std::nullopt;

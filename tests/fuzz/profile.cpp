@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSL-1.0
+// The shared files of the AWS tools. The first line of the input is a profile, then comes the config file, a line of
+// dashes, and the credentials file.
+#include "fuzz.hpp"
+
+#include <objectcache/s3/detail/shell_words.hpp>
+#include <objectcache/s3/profile.hpp>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace objectcache::fuzz {
+
+namespace profile_target {
+
+/** The words of a command line, quoted for a shell, are the same words. */
+void check_words(std::string_view line)
+{
+    const auto words = s3::detail::shell_words(line);
+    if (!words)
+        return;
+    std::string quoted;
+    for (const std::string& word : *words) {
+        quoted += " '";
+        for (const char c : word)
+            quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+        quoted += '\'';
+    }
+    require(s3::detail::shell_words(quoted) == words, "quoted words are the same words");
+}
+
+bool is_secret(std::string_view text, std::string_view input)
+{
+    const auto first = input.find(text);
+    return text.size() >= 8 && first != input.npos && input.find(text, first + 1) == input.npos;
+}
+
+} // namespace profile_target
+
+void profile(std::string_view input)
+{
+    using namespace profile_target;
+    const std::string_view all = input;
+    const std::string_view name = take_until(input, '\n');
+    constexpr std::string_view divider = "\n----\n";
+    const auto cut = input.find(divider);
+    const std::string_view config = input.substr(0, cut);
+    const std::string_view credentials =
+        cut == input.npos ? std::string_view() : input.substr(cut + divider.size());
+    check_words(config);
+
+    const auto known = s3::profiles::parse(config, credentials);
+    const s3::profile* const found = known.find(name);
+    require(!found || found->name == name, "a profile is found by its name");
+    const auto plan = s3::plan_credentials(known, name);
+    if (!plan) {
+        const status why = plan.error();
+        require(why == condition::denied || why == condition::invalid, "a plan that fails has a meaning");
+        require(why.message().find('\n') == std::string::npos, "in one line");
+        if (found)
+            for (const std::string& text : {found->secret_access_key, found->session_token})
+                require(!is_secret(text, all) || why.message().find(text) == std::string::npos,
+                        "without secrets");
+        return;
+    }
+    require(found != nullptr, "there is no plan without a profile");
+    require(plan->from != s3::profile_plan::origin::keys || plan->first.has_keys(), "keys are there");
+    require(plan->from != s3::profile_plan::origin::process || !plan->first.credential_process.empty(),
+            "or a program that gives them");
+    std::set<std::string> roles;
+    for (const s3::profile& role : plan->roles)
+        require(!role.role_arn.empty() && roles.insert(role.name).second, "every role is taken on once");
+}
+
+} // namespace objectcache::fuzz
