@@ -16,8 +16,8 @@ enum class verdict {
     unknown ///< nothing: cancelled, or failed for reasons of our own
 };
 
-/** A deadline that passed counts as failed: an endpoint that swallows requests shows itself in no other way. A caller that
-    knows better (bytes were arriving, or the time was short) reports `verdict::unknown` instead. */
+/** A deadline that passed counts as failed: an endpoint that swallows requests shows itself in no other way. A caller
+    that knows better (bytes were arriving, or the time was short) reports `verdict::unknown` instead. */
 [[nodiscard]] verdict verdict_on_endpoint(const status& outcome) noexcept;
 
 struct circuit_options {
@@ -29,14 +29,14 @@ struct circuit_options {
     duration max_cooldown = std::chrono::seconds(30);
 };
 
-/** Keeps requests from an endpoint that does not answer, so that a cache whose store is gone says "recompute" at once and
-    not after a timeout; and finds out by itself when the endpoint is back.
+/** Keeps requests from an endpoint that does not answer, so that a cache whose store is gone says "recompute" at once
+    and not after a timeout; and finds out by itself when the endpoint is back.
 
     Closed, all requests pass. After too many failures it opens and refuses them for the cool-down. The first request
-    after that is the probe; while it is under way, for at most another cool-down, all others are refused. A probe that
-    shows life closes the circuit, one that failed opens it for twice as long. A circuit that opens again soon after it was
-    closed goes on where it was. A cool-down is drawn from the upper half of its length, so that the clients of a store do
-    not probe it in step.
+    after that is the probe; while it is under way, for at most another cool-down, all others are refused. A probe
+    that shows life closes the circuit, one that failed opens it for twice as long. A circuit that opens again soon
+    after it was closed goes on where it was. A cool-down is drawn from the upper half of its length, so that the
+    clients of a store do not probe it in step.
 
     @code
     const auto pass = c.admit(now);

@@ -14,20 +14,23 @@ struct connection_control_options {
     std::size_t max = 64;
     std::size_t initial = 8;
     duration interval = std::chrono::milliseconds(250); ///< of one measurement of goodput, at least
-    duration idle =
-        std::chrono::seconds(10); ///< without demand for so long: half of the way back to `initial`
+    duration idle = std::chrono::seconds(10); ///< without demand for so long: half way back to `initial`
 };
 
 /** How many connections are worth having: found by measuring goodput (bytes of answers per second), not set.
 
-    What bounds a connection may be its latency, or the server, and then more of them carry more; or the link, and then more
-    of them only queue. So the number is varied and goodput compared: first doubled, later a quarter more or less. More is
-    kept if it brings at least half of what it would on an unlimited link, less if it costs next to nothing. A
-    comparison takes as many intervals as the scatter of the measurements demands, 3 to 16. Where neither helps the
-    number stays for a while, 8 to 32 intervals. The store's asking for less (SlowDown) cuts it by 30 %.
+    What bounds a connection may be its latency, or the server, and then more of them carry more; or the link, and
+    then more of them only queue. So the number is varied and goodput compared: at first it is doubled, later it is a
+    quarter more or less. More is kept if it brings at least half of what it would on an unlimited link, less if it
+    costs next to nothing. A comparison takes as many intervals as the scatter of the measurements demands, 3 to 16.
+    Where neither is better the number stays for a while, 8 to 32 intervals. A store that asks for less (SlowDown)
+    cuts it by 30 %.
 
-    An interval counts only if all its time more was wanted than allowed: without demand, goodput says nothing about the
-    link. After a change of the number, the first interval does not count.
+    An interval counts only if during all of it at least as many were wanted as allowed: without demand, goodput says
+    nothing about the link. After a change of the number, the first interval does not count.
+
+    Simulated (connection_control_test.cpp) with 20 % of noise, goodput stays above 92 % of what the link and at most
+    64 connections can carry, probes included.
 
     @par Threads  Not safe: one at a time.
     @par Cost     O(1) memory and time, no allocation and no timer. */
@@ -40,8 +43,8 @@ public:
     /** The store refused a request in order to be asked less. */
     void throttled(time_point now) noexcept;
 
-    /** How many connections may be open now. To be called whenever one is wanted or given back; who is over the number
-        closes connections as they are given back.
+    /** How many connections may be open now. To be called whenever one is wanted or given back; who is over the
+        number closes connections as they are given back.
 
         @param wanted  Connections in use, and callers in line for one. */
     [[nodiscard]] std::size_t limit(time_point now, std::size_t wanted) noexcept;

@@ -11,9 +11,9 @@
 
 namespace objectcache::s3 {
 
-/** A quantile of recent durations: a histogram of logarithmic buckets, 8 to an octave (up to 12.5 % wide), from 16 us to
-    4.5 minutes, that forgets: whenever it holds `memory` samples all counts are halved, so that the last `memory` or so
-    of them decide.
+/** A quantile of recent durations: a histogram of logarithmic buckets, 8 to an octave (up to 12.5 % wide), from 16 us
+    to 4.5 minutes, that forgets: whenever it holds `memory` samples all counts are halved, so that the last `memory`
+    or so of them decide.
 
     @par Cost  1 KiB. Adding is O(1), asking O(buckets); no allocation. */
 class duration_histogram {
@@ -46,20 +46,20 @@ struct hedge_options {
     double quantile = 0.95;         ///< a request slower than this share of its kind is late
     std::uint32_t min_samples = 64; ///< of a size class, before any of its requests is late
     duration min_delay = std::chrono::milliseconds(1); ///< nothing is late sooner
-    std::uint64_t max_bytes = std::uint64_t(16)
-                              << 20; ///< a larger read waits for bandwidth: a second one takes more of it
-    double budget = 0.05;            ///< hedges per request, at most
-    unsigned burst = 16;             ///< hedges that can be saved up
+    /** Larger reads wait for bandwidth, of which a second one only takes more. */
+    std::uint64_t max_bytes = std::uint64_t(16) << 20;
+    double budget = 0.05; ///< hedges per request, at most
+    unsigned burst = 16;  ///< hedges that can be saved up
 };
 
-/** When a second GET is sent for one that is late (Dean and Barroso, "The Tail at Scale", CACM 2013). The first complete
-    answer wins, the other request is cancelled.
+/** When a second GET is sent for one that is late (Dean and Barroso, "The Tail at Scale", CACM 2013). The first
+    complete answer wins, the other request is cancelled.
 
-    Late is what exceeds a quantile of the durations of its size class: a power of two of the bytes asked for. One sample is
-    taken per operation, of its *first* request. If its hedge wins, the first is cancelled and its real duration never
-    known; then the time until that is the sample, which is beyond the delay and so on the right side of the quantile (as long
-    as that is the quantile asked for, censoring cannot bias it). To leave such operations out would let the quantile
-    sink with each hedge, and so would sampling the winner. Operations that fail are no samples.
+    Late is what exceeds a quantile of the durations of its size class: a power of two of the bytes asked for. One
+    sample is taken per operation, of its *first* request. If the second wins, the first is cancelled and its real
+    duration never known; then the time until that is the sample. It is beyond the delay, and so on the right side of
+    the quantile, which therefore is not biased. To leave such operations out would let the quantile sink with each
+    hedge, and so would sampling the winner. Operations that fail are no samples.
 
     @code
     if (const auto late = h.delay(bytes)) {
@@ -71,13 +71,13 @@ struct hedge_options {
     @endcode
 
     @par Threads  Not safe: one at a time.
-    @par Cost     24 KiB. O(1) per request, but for `delay`, which walks one histogram; no allocation. */
+    @par Cost     19 KiB. O(1) per request, but for `delay`, which walks one histogram; no allocation. */
 class hedge_policy {
 public:
     explicit hedge_policy(hedge_options options = {}) noexcept;
 
-    /** After how long a request for `bytes` bytes, which begins now, is late. Nothing if too little is known of its class,
-        or if it is too large. */
+    /** After how long a request for `bytes` bytes, which begins now, is late. Nothing if too little is known of its
+        class, or if it is too large. */
     [[nodiscard]] std::optional<duration> delay(std::uint64_t bytes) const noexcept;
 
     /** A request is late: may a second one be sent? It is counted as sent then.

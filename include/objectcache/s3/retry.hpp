@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <random>
@@ -16,20 +15,22 @@ namespace objectcache::s3 {
 
 /** What a failed request says about trying it again. */
 enum class retry_class {
-    never, ///< it would fail again, or the caller no longer wants it
-    once, ///< the answer was damaged: under way, and then another may be whole, or for good, and then none will
+    never,      ///< it would fail again, or the caller no longer wants it
+    once,       ///< the answer was damaged, perhaps only under way
     transient,  ///< a broken or refused connection, an error of the store
     timeout,    ///< transient, and found out late: most likely the store is not there
     throttling, ///< the store refused it without doing anything, and asks for time
 };
 
-/** @param repeatable  May the request have its effect twice? If not, it is tried again only when it had none: refused,
-                       or never sent. True for all GET, HEAD, LIST and DELETE, and for a PUT of known bytes; of a
+/** Can another attempt help?
+
+    @param repeatable  May the request have its effect twice? If not, it is tried again only when it had none: refused, or
+                       never sent. True for all GET, HEAD, LIST and DELETE, and for a PUT of known bytes; of a
                        conditional PUT the caller must know that it may then meet its own first try. */
 [[nodiscard]] retry_class classify(const status& why, bool repeatable) noexcept;
 
-/** The value of a `Retry-After` header as time from `now`: seconds, or a date of HTTP. A date that has passed gives 0.
-    Nothing if it is neither. At most one day. */
+/** The value of a `Retry-After` header as time from `now`: seconds, or a date of HTTP. A date that has passed gives
+    0. Nothing if it is neither. At most one day. */
 [[nodiscard]] std::optional<duration> parse_retry_after(std::string_view value, std::chrono::sys_seconds now);
 
 struct retry_options {
@@ -41,11 +42,12 @@ struct retry_options {
     std::uint32_t budget = 500; ///< tokens, see `retry_budget`; 0: nothing is tried again
 };
 
-/** What all operations of a client may spend on second tries: a bucket that retries empty and successes fill. A store that
-    fails now and then never empties it; one that is dying meets, once it is empty, few more requests than are asked for.
+/** What all operations of a client may spend on second tries: a bucket that retries empty and successes fill. A store
+    that fails now and then never empties it; one that is dying meets, once it is empty, few more requests than are
+    asked for.
 
-    Numbers of the AWS SDKs' "standard" mode: 500 tokens, 5 for a retry, 10 after a timeout. A success puts back what its
-    last retry took, and one that needed none puts in a single token.
+    Numbers of the AWS SDKs' "standard" mode: 500 tokens, 5 for a retry, 10 after a timeout. A success puts back what
+    its last retry took, and one that needed none puts in a single token.
 
     @par Threads  Not safe: one at a time. */
 class retry_budget {
@@ -86,18 +88,18 @@ struct retry_progress {
 
 /** One attempt that failed. */
 struct failed_attempt {
-    const status& why;
+    const status& why;                        ///< borrowed
     bool repeatable = true;                   ///< see `classify`
     std::optional<duration> retry_after = {}; ///< what the store asked for
     deadline until = {};                      ///< of the operation
 };
 
-/** Decides whether, and after how long, a failed operation is tried again; one for all operations of a client. Beside it,
-    and not in its place, stand `throttle` and `circuit`.
+/** Decides whether, and after how long, a failed operation is tried again; one for all operations of a client. Beside
+    it, and not in its place, stand `throttle` and `circuit`.
 
-    Delays have full jitter: uniform in [0, min(max_delay, base * 2^(n-1))) before the nth retry, because requests that
-    failed together would otherwise return together ("Exponential Backoff And Jitter", AWS Architecture Blog). What
-    `Retry-After` says comes on top, as it too is said to many at once.
+    Delays have full jitter: uniform in [0, min(max_delay, base * 2^(n-1))) before the nth retry, because requests
+    that failed together would otherwise return together ("Exponential Backoff And Jitter", AWS Architecture Blog).
+    What `Retry-After` says comes on top, as it too is said to many at once.
 
     @par Threads  Not safe: one at a time.
     @par Cost     No allocation. */
@@ -105,9 +107,9 @@ class retry_policy {
 public:
     explicit retry_policy(retry_options options = {}) noexcept : options_(options), budget_(options.budget) {}
 
-    /** After a failed attempt: the time to wait before the next one, or nothing if there is to be none: the class of the
-        error, the number of attempts, the budget or the deadline forbid it. A next one counts in `so_far` as begun.
-        The operation's wait is never longer than its deadline: what cannot begin before it is given up at once. */
+    /** How long to wait before the next attempt, which then counts in `so_far` as begun; or nothing if there is to be
+        none, for the class of the error, the number of attempts, the budget, or because it could not begin before the
+        deadline: then the operation is given up at once. */
     template <std::uniform_random_bit_generator Random>
     [[nodiscard]] std::optional<duration> next(const failed_attempt& what, retry_progress& so_far,
                                                time_point now, Random& random)

@@ -16,8 +16,9 @@ using namespace std::chrono_literals;
 const time_point start{1h};
 constexpr double MB = 1e6;
 
-/** A link, and callers who always want more connections than they get. Each connection carries at most `per_connection`, all together
-    at most `link` bytes per second; what is measured scatters by `noise` to either side. */
+/** A link, and callers who always want more connections than they get. Each connection carries at most
+    `per_connection`, all together at most `link` bytes per second; what is measured scatters by `noise` to either
+    side. */
 struct simulation {
     double per_connection, link, noise = 0;
     connection_control control;

@@ -18,8 +18,8 @@ using namespace std::chrono_literals;
 
 const time_point start{1h};
 
-/** A store that accepts `rate` requests per second (with a burst of `burst_seconds` of them), whoever sends them, and clients
-    that always have `concurrency` requests in line or under way. Everything happens in simulated time. */
+/** A store that accepts `rate` requests per second (with a burst of `burst_seconds` of them), whoever sends them, and
+    clients that always have `concurrency` requests in line or under way. Everything happens in simulated time. */
 struct simulation {
     struct client {
         throttle pace;

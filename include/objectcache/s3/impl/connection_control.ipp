@@ -103,8 +103,8 @@ OBJECTCACHE_DECL void connection_control::end_interval(double bytes_per_second) 
 OBJECTCACHE_DECL void connection_control::compare() noexcept
 {
     const bool up = limit_ > base_;
-    const double ideal =
-        static_cast<double>(limit_) / static_cast<double>(base_) - 1; // negative on the way down
+    // Negative on the way down.
+    const double ideal = static_cast<double>(limit_) / static_cast<double>(base_) - 1;
     const double wanted = at_base_.mean() * (1 + ideal * (up ? detail::worth : detail::negligible));
     const double distance = here_.mean() - wanted;
     const double scatter = std::sqrt(here_.variance() + at_base_.variance());
@@ -119,9 +119,12 @@ OBJECTCACHE_DECL void connection_control::compare() noexcept
         hold_length_ = detail::shortest_hold;
         doubling_ = doubling_ || (up && rising_); // a quarter more, and again: it was given up by mistake
         rising_ = up;
-    } else if (!std::exchange(doubling_, false) ||
-               !up) { // if doubling was too much, a quarter more may not be
-        (up ? up_failed_ : down_failed_) = true;
+    } else {
+        rising_ = false;
+        if (up && doubling_)
+            doubling_ = false; // a quarter more may still not be too much
+        else
+            (up ? up_failed_ : down_failed_) = true;
     }
     probe();
 }

@@ -14,8 +14,8 @@ namespace detail {
 
 using float_seconds = std::chrono::duration<double>;
 
-/** Requests/s^4: the growth past the refused rate that even the lowest rates have (the SDKs' constant), so that within
-    15 s 1 request/s becomes 400. */
+/** Requests/s^4: the growth past the refused rate that even the lowest rates have (the SDKs' constant), so that
+    within 15 s 1 request/s becomes 400. */
 inline constexpr double throttle_growth = 0.4;
 
 inline constexpr double throttle_memory = 0.5; ///< seconds
