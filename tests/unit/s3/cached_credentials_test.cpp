@@ -97,10 +97,6 @@ struct fixture {
     }
 };
 
-} // namespace cached_credentials_test
-
-using cached_credentials_test::fixture;
-
 TEST_CASE_FIXTURE(fixture, "cached_credentials: asked once, until it is time")
 {
     const auto cache = make();
@@ -283,3 +279,5 @@ TEST_CASE_FIXTURE(fixture, "cached_credentials: refused by the store before thei
     CHECK(ask(cache) == "key 2");
     CHECK(source->calls == 2);
 }
+
+} // namespace cached_credentials_test

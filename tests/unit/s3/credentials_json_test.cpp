@@ -22,11 +22,8 @@ void refused(std::string_view text, credentials_dialect of, const std::string& w
     CHECK(got.error().message().find("SECRET") == std::string::npos);
 }
 
-} // namespace credentials_json_test
-
 TEST_CASE("credentials_json: the three dialects")
 {
-    using namespace credentials_json_test;
     const auto task = parse_credentials_json(
         R"({"RoleArn":"arn","AccessKeyId":"A","SecretAccessKey":"S/+=","Token":"T","Expiration":"2030-01-01T00:00:00Z"})",
         container);
@@ -50,7 +47,6 @@ TEST_CASE("credentials_json: the three dialects")
 
 TEST_CASE("credentials_json: refused, without a word of what was in it")
 {
-    using namespace credentials_json_test;
     for (const auto of : {process, container, instance}) {
         refused("", of, "no JSON");
         refused("SECRET", of, "no JSON");
@@ -69,3 +65,5 @@ TEST_CASE("credentials_json: refused, without a word of what was in it")
     refused("{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"SECRET\"}", process, "Version");
     refused("{\"Version\":2,\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"SECRET\"}", process, "Version");
 }
+
+} // namespace credentials_json_test

@@ -12,10 +12,6 @@ bool is_json(std::string_view text)
     return json_object::parse(text).has_value();
 }
 
-} // namespace json_test
-
-using json_test::is_json;
-
 TEST_CASE("json: strings and numbers of the outermost object")
 {
     const auto json = json_object::parse(
@@ -99,3 +95,5 @@ TEST_CASE("json: nesting is bounded")
     CHECK(is_json(nested(json_object::max_depth - 1, "{\"a\":", "}")));
     CHECK_FALSE(is_json(nested(100'000, "{\"a\":", "}")));
 }
+
+} // namespace json_test

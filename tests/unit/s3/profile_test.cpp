@@ -27,8 +27,6 @@ std::string names(const profile_plan& of)
     return out;
 }
 
-} // namespace profile_test
-
 TEST_CASE("profile: every setting, from both files")
 {
     const profiles known = profiles::parse(
@@ -84,7 +82,6 @@ TEST_CASE("profile: where its files are")
 
 TEST_CASE("profile: origins")
 {
-    using namespace profile_test;
     CHECK(plan("[profile p]\naws_access_key_id=a\naws_secret_access_key=s\ncredential_process=x\n")->from ==
           origin::keys);
     CHECK(plan("[profile p]\ncredential_process=x\n")->from == origin::process);
@@ -101,7 +98,6 @@ TEST_CASE("profile: origins")
 
 TEST_CASE("profile: chains of roles")
 {
-    using namespace profile_test;
     const std::string keys = "aws_access_key_id=a\naws_secret_access_key=s\n";
     const auto three =
         plan("[profile p]\nrole_arn=1\nsource_profile=q\n[profile q]\nrole_arn=2\nsource_profile=r\n"
@@ -137,7 +133,6 @@ TEST_CASE("profile: chains of roles")
 
 TEST_CASE("profile: what cannot be followed, and why")
 {
-    using namespace profile_test;
     const auto refused = [](const std::string& config, condition what, const std::string& why) {
         const auto got = plan(config);
         CHECK(got.error() == what);
@@ -165,3 +160,5 @@ TEST_CASE("profile: what cannot be followed, and why")
             "duration_seconds");
     refused("[profile p]\nsso_start_url=https://x\n", condition::invalid, "aws sso login");
 }
+
+} // namespace profile_test

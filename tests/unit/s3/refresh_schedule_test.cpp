@@ -4,20 +4,18 @@
 #include <doctest/doctest.h>
 
 using namespace objectcache;
+
+namespace refresh_schedule_test {
+
 using s3::detail::refresh_schedule;
 using action = refresh_schedule::action;
 using namespace std::chrono_literals;
 
-namespace refresh_schedule_test {
-
 const refresh_schedule::date day{};
 const time_point start{1h};
 
-} // namespace refresh_schedule_test
-
 TEST_CASE("refresh_schedule: used, renewed in time, waited for")
 {
-    using namespace refresh_schedule_test;
     refresh_schedule schedule{s3::refresh_options{}};
     CHECK(schedule.next(day, start) == action::wait);
     schedule.refreshed(day, day + 1h);
@@ -35,7 +33,6 @@ TEST_CASE("refresh_schedule: used, renewed in time, waited for")
 
 TEST_CASE("refresh_schedule: a short life is renewed half way through, and not all the time")
 {
-    using namespace refresh_schedule_test;
     refresh_schedule schedule{s3::refresh_options{}};
     schedule.refreshed(day, day + 40s);
     CHECK(schedule.next(day + 19s, start) == action::use);
@@ -47,7 +44,6 @@ TEST_CASE("refresh_schedule: a short life is renewed half way through, and not a
 
 TEST_CASE("refresh_schedule: after a failure a pause, longer each time, and bounded")
 {
-    using namespace refresh_schedule_test;
     refresh_schedule schedule{s3::refresh_options{}};
     time_point now = start;
     schedule.failed(now);
@@ -66,3 +62,5 @@ TEST_CASE("refresh_schedule: after a failure a pause, longer each time, and boun
     CHECK(schedule.next(day + 56min, now + 1s) == action::renew);
     CHECK(schedule.next(day + 1h, now) == action::give_up);
 }
+
+} // namespace refresh_schedule_test

@@ -4,9 +4,10 @@
 #include <doctest/doctest.h>
 
 using namespace objectcache;
-using namespace objectcache::s3::detail;
 
 namespace sts_test {
+
+using namespace objectcache::s3::detail;
 
 std::string answer(const std::string& action, const std::string& credentials)
 {
@@ -32,8 +33,6 @@ status failure(unsigned code, const std::string& xml)
     return sts_failure(code, xml, secrets);
 }
 
-} // namespace sts_test
-
 TEST_CASE("sts: a form, encoded, without what is not given")
 {
     const s3::field fields[] = {
@@ -43,7 +42,6 @@ TEST_CASE("sts: a form, encoded, without what is not given")
 
 TEST_CASE("sts: credentials in XML")
 {
-    using namespace sts_test;
     for (const std::string action : {"AssumeRole", "AssumeRoleWithWebIdentity"}) {
         const auto got = parse_sts_credentials(answer(action, keys), action);
         REQUIRE(got);
@@ -68,7 +66,6 @@ TEST_CASE("sts: credentials in XML")
 
 TEST_CASE("sts: what a failure means")
 {
-    using namespace sts_test;
     CHECK(failure(403, error("AccessDenied", "User is not authorized\nto know this")).detail() ==
           "403 AccessDenied: User is not authorized");
     CHECK(failure(403, error("AccessDenied", "no")) == errc::access_denied);
@@ -86,3 +83,5 @@ TEST_CASE("sts: what a failure means")
     CHECK(failure(403, error("Long", std::string(5000, 'x'))).detail().size() < 300);
     CHECK(failure(400, error("Cut", "short").substr(0, 70)).detail() == "400 Cut");
 }
+
+} // namespace sts_test
