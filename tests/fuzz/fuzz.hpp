@@ -19,7 +19,8 @@ namespace objectcache::fuzz {
     X(credentials_json)                                                                                      \
     X(profile)                                                                                               \
     X(fields)                                                                                                \
-    X(ini)                                                                                                   \
+    X(aws_chunked)                                                                                           \
+    X(server_request)                                                                                        \
     X(endpoint_url)                                                                                          \
     X(sigv4)
 

@@ -3,6 +3,7 @@
 // dashes, and the credentials file.
 #include "fuzz.hpp"
 
+#include <objectcache/s3/detail/ascii.hpp>
 #include <objectcache/s3/detail/shell_words.hpp>
 #include <objectcache/s3/profile.hpp>
 
@@ -54,6 +55,12 @@ void profile(std::string_view input)
     const auto known = s3::profiles::parse(config, credentials);
     const s3::profile* const found = known.find(name);
     require(!found || found->name == name, "a profile is found by its name");
+    if (s3::detail::trimmed(name) == name && !name.empty() && name.find(']') == name.npos) {
+        const std::string more =
+            std::string(credentials) + "\n[" + std::string(name) + "]\naws_access_key_id = AKID # last\n";
+        const auto extended = s3::profiles::parse(config, more);
+        require(extended.find(name) && extended.find(name)->access_key_id == "AKID", "the last setting wins");
+    }
     const auto plan = s3::plan_credentials(known, name);
     if (!plan) {
         const status why = plan.error();

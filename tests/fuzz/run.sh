@@ -46,7 +46,7 @@ fuzz() {
     response) options+=(-dict=tests/fuzz/http.dict -max_len=20000) ;;
     *xml) options+=(-dict=tests/fuzz/xml.dict) ;;
     *json) options+=(-dict=tests/fuzz/json.dict) ;;
-    ini | profile) options+=(-dict=tests/fuzz/ini.dict) ;;
+    profile) options+=(-dict=tests/fuzz/ini.dict) ;;
     esac
     if [[ $short ]]; then
         kept=$(mktemp -d)

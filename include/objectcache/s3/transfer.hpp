@@ -133,6 +133,7 @@ private:
     stage stage_ = stage::sending;
     want next_ = want::send;
     bool answered_ = false;
+    bool chunks_begun_ = false; // the parser has seen some of a chunked body
     bool reusable_ = false;
 };
 

@@ -267,8 +267,9 @@ OBJECTCACHE_DECL void transfer::parse_chunks()
     // Beast asserts (as of 1.81) when an empty body, "0\r\n\r\n", arrives in such pieces that it sees three or four bytes of
     // it. No chunked body is shorter, so that nothing is missed by waiting for the fifth.
     constexpr std::size_t shortest = 5;
-    if (end_ - begin_ < (body_.size == 0 ? shortest : 1))
+    if (end_ - begin_ < (chunks_begun_ ? 1 : shortest))
         return;
+    chunks_begun_ = true;
     boost::beast::error_code ec;
     begin_ += parser_->put(boost::asio::const_buffer(scratch_.data() + begin_, end_ - begin_), ec);
     if (parser_->overflowed())
