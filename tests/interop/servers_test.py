@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import urllib.parse
+import xml.sax.saxutils
 
 DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs/servers.md"
 EMPTY = hashlib.sha256(b"").hexdigest()
@@ -31,8 +32,12 @@ def hmac_sha256(key, text):
 class Answer:
     def __init__(self, response, body):
         self.status, self.headers, self.body = response.status, response.headers, body
-        match = re.search(rb"<Code>(\w+)</Code>", body) if self.status >= 300 else None
-        self.code = match[1].decode() if match else ""
+        self.code = (self.texts("Code") or [""])[0] if self.status >= 300 else ""
+
+    def texts(self, element):
+        """what stands in all elements of this name"""
+        found = re.findall(f"<{element}>([^<]*)</{element}>".encode(), self.body)
+        return [xml.sax.saxutils.unescape(text.decode(), {"&quot;": '"'}) for text in found]
 
     def __str__(self):
         return f"{self.status} {self.code}".strip()
@@ -117,7 +122,7 @@ class Server:
         made = self.request("POST", key, [("uploads", "")])
         if made.status != 200:
             return made
-        upload = re.search(rb"<UploadId>([^<]+)</UploadId>", made.body)[1].decode()
+        upload = made.texts("UploadId")[0]
         listed = []
         for number, part in enumerate(parts, 1):
             done = self.request("PUT", key, [("partNumber", str(number)), ("uploadId", upload)], body=part)
@@ -187,11 +192,11 @@ def list_pages(s):
     while len(keys) <= len(wanted):
         query = [("list-type", "2"), ("prefix", "l/"), ("max-keys", "1"), ("encoding-type", "url")]
         page = s.request("GET", "", query + ([("continuation-token", token)] if token else []))
-        keys += [urllib.parse.unquote_plus(k.decode()) for k in re.findall(rb"<Key>([^<]*)</Key>", page.body)]
-        following = re.search(rb"<NextContinuationToken>([^<]+)<", page.body)
+        keys += map(urllib.parse.unquote_plus, page.texts("Key"))
+        following = page.texts("NextContinuationToken")
         if not following:
             break
-        token = following[1].decode()
+        token = following[0]
     return verdict(page, keys == wanted)
 
 
@@ -284,7 +289,7 @@ def bulk_delete(s):
     s.put("d1", b""), s.put("d2", b"")
     md5 = base64.b64encode(hashlib.md5(DELETE_TWO).digest()).decode()
     answer = s.request("POST", "", [("delete", "")], {"Content-MD5": md5}, DELETE_TWO)
-    return verdict(answer, answer.body.count(b"<Deleted>") == 2 and s.get("d1").status == 404)
+    return verdict(answer, len(answer.texts("Key")) == 2 and s.get("d1").status == 404)
 
 
 @probe("bulk DELETE without Content-MD5")
