@@ -18,7 +18,8 @@ namespace objectcache::s3 {
 
     A value whose copies share everything. There is no timer: credentials that nobody asks for are not refreshed.
 
-    @par Threads  Not safe: one thread, or one strand, at a time: that of its executor. */
+    @par Lifetime  The execution context must outlive it.
+    @par Threads   Not safe: one thread, or one strand, at a time: that of its executor. */
 class cached_credentials {
 public:
     cached_credentials(asio::any_io_executor executor, credentials_provider source,

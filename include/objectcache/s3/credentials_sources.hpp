@@ -78,8 +78,8 @@ struct web_identity_options {
 
 /** The agent that gives a container its credentials: ECS, EKS Pod Identity, Greengrass. */
 struct container_options {
-    std::string
-        url; ///< https, or http to this machine or to one of the agents' fixed addresses; nowhere else
+    /** https, or http to this machine or to one of the agents' fixed addresses; nowhere else. */
+    std::string url;
     std::string authorization;
     std::filesystem::path authorization_file; ///< outranks `authorization`; read anew every time
     connection_options connections;
@@ -95,8 +95,8 @@ struct container_options {
 /** The metadata service of an EC2 instance, version 2. */
 struct instance_options {
     std::string url = "http://169.254.169.254";
-    duration timeout =
-        std::chrono::seconds(1); ///< of each of the three answers: elsewhere than on EC2 nobody is there
+    /** Of each of the three answers. Short: elsewhere than on EC2 nobody is there. */
+    duration timeout = std::chrono::seconds(1);
 
     /** AWS_EC2_METADATA_SERVICE_ENDPOINT, AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE (IPv4, IPv6) and
         AWS_EC2_METADATA_DISABLED. */

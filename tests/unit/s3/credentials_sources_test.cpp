@@ -77,6 +77,8 @@ struct fixture : credentials_fixture::clean_environment {
         check(got({{page("403 Forbidden", "SECRET")}}), condition::denied, "403");
         check(got({{page("302 Found\r\nLocation: http://127.0.0.1:1/SECRET")}}), condition::unavailable,
               "302");
+        check(got({{page("200 OK", "<Error><Code>SECRET</Code><Message>SECRET</Message></Error>")}}),
+              condition::unavailable, "an error with status 200");
         check(got({{page("200 OK")}}), condition::corrupt, text);
         check(got({{page("200 OK", "SECRET {")}}), condition::corrupt, text);
         check(got({{page("200 OK", std::string(65'000, '['))}}), condition::corrupt, text);

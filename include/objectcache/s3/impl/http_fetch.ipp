@@ -8,6 +8,7 @@
 #include <objectcache/s3/detail/connection.hpp>
 #include <objectcache/s3/detail/http_fetch.hpp>
 #include <objectcache/s3/transfer.hpp>
+#include <objectcache/s3/xml.hpp>
 #include <objectcache/version.hpp>
 
 #include <boost/asio/this_coro.hpp>
@@ -28,7 +29,7 @@ OBJECTCACHE_DECL result<http_request> request_for(std::string_view url)
     for (const char c : out.target)
         if (c <= ' ' || c > '~' || c == '#')
             return result<http_request>(errc::invalid_argument,
-                                        describe(out) + ": a character that no request can have");
+                                        out.where.url() + ": a path with a character that no request can have");
     return out;
 }
 
@@ -73,8 +74,12 @@ fetch_once(const http_request& what, std::string head, connection_options how, d
     co_await leased->run(t);
     // An answer that says no is an answer, even one cut short.
     const unsigned code = t.response().status;
-    if (!t.outcome().ok() && code < 300)
+    if (!t.outcome().ok() && code < 300) {
+        if (parse_error_document(t.text())) // which may repeat what we sent
+            co_return result<http_response>(errc::server_error,
+                                            "an error with status " + std::to_string(code));
         co_return t.outcome();
+    }
     co_return http_response{code, std::move(t.text())};
 }
 
