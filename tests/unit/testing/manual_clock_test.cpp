@@ -103,3 +103,34 @@ TEST_CASE_FIXTURE(manual_clock_test::fixture, "a timer that is destroyed or set 
     poll();
     CHECK(order == "a");
 }
+
+TEST_CASE_FIXTURE(manual_clock_test::fixture,
+                  "time moves on to the nearest wait, and stands still without one")
+{
+    timer a(io.get_executor()), b(io.get_executor());
+    a.expires_at(time.now() + 5s);
+    b.expires_at(time.now() + 2s);
+    start(a, 'a');
+    start(b, 'b');
+    const auto begin = time.now();
+    poll();
+    time.advance_to_next();
+    poll();
+    CHECK(order == "b");
+    CHECK(time.now() == begin + 2s);
+    time.advance_to_next();
+    poll();
+    CHECK(order == "ba");
+    time.advance_to_next();
+    CHECK(time.now() == begin + 5s);
+}
+
+TEST_CASE_FIXTURE(manual_clock_test::fixture, "the date moves with the time")
+{
+    const auto begin = time.date();
+    CHECK(begin == std::chrono::sys_days(std::chrono::year(2030) / 1 / 1));
+    time.advance(90min);
+    CHECK(time.date() == begin + 90min);
+    const objectcache::clock real(io);
+    CHECK(real.date() > std::chrono::sys_days(std::chrono::year(2024) / 1 / 1));
+}
