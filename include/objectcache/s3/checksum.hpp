@@ -43,6 +43,12 @@ public:
     explicit checksum_state(checksum kind);
 
     void update(const_byte_span bytes);
+    /** Take in bytes whose checksum was computed elsewhere: those of `next`, which follow ours. This is how ranges that arrive
+        at the same time are checked against the checksum of their object.
+
+        @return false, and nothing happened, unless both are CRCs of the same kind.
+        @par Cost  About 2 us, whatever the number of bytes. */
+    [[nodiscard]] bool append(const checksum_state& next) noexcept;
     /** The value of `checksum_header(kind())`: base64 of the big-endian checksum of all bytes so far. The state is spent:
         assign a new one to begin again. */
     [[nodiscard]] std::string finish();
@@ -55,6 +61,7 @@ private:
 
     checksum kind_;
     std::uint64_t crc_ = 0;                               // of either CRC, between updates
+    std::uint64_t size_ = 0;                              // bytes so far
     std::unique_ptr<evp_md_ctx_st, free_context> sha256_; // null for the CRCs
 };
 
@@ -73,6 +80,10 @@ enum class checksum_match {
     @param computed  `checksum_state::finish()` of the whole object. */
 [[nodiscard]] checksum_match compare_checksum(checksum kind, std::string_view claimed,
                                               std::string_view computed) noexcept;
+
+/** The value of Content-MD5, which some stores demand of a bulk delete and know no other digest for. Empty where OpenSSL
+    refuses MD5 (FIPS). */
+[[nodiscard]] std::string content_md5(const_byte_span body);
 
 /** A checksum value that this kind can have: base64 of exactly its length, as S3 demands it of a request. */
 [[nodiscard]] bool is_checksum(checksum kind, std::string_view text) noexcept;

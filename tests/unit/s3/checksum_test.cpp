@@ -128,6 +128,50 @@ TEST_CASE("checksums: a text cut anywhere has the checksum of the whole")
     CHECK(other.finish() == checksum_text(checksum::sha256, "abc"));
 }
 
+TEST_CASE("checksums: pieces that are summed up beside one another become one")
+{
+    const std::vector<std::byte> data = random_bytes(70'000, 4);
+    const const_byte_span whole(data);
+    std::mt19937 random(5);
+    for (const checksum kind : {checksum::crc32c, checksum::crc64nvme}) {
+        const std::string expected = checksum_of(kind, std::span(&whole, 1));
+        for (int round = 0; round < 20; ++round) {
+            checksum_state state(kind);
+            for (const_byte_span rest = whole; !rest.empty();) {
+                const std::size_t n = std::min<std::size_t>(rest.size(), random() % 20'000);
+                checksum_state piece(kind);
+                piece.update(rest.first(n / 2));
+                piece.update(rest.subspan(n / 2, n - n / 2));
+                CHECK(state.append(piece));
+                rest = rest.subspan(n);
+                if (!rest.empty()) { // and goes on as any other
+                    state.update(rest.first(1));
+                    rest = rest.subspan(1);
+                }
+            }
+            CHECK(state.finish() == expected);
+        }
+        checksum_state other(kind);
+        CHECK_FALSE(other.append(checksum_state(checksum::sha256)));
+        CHECK_FALSE(other.append(checksum_state(checksum::none)));
+    }
+    checksum_state sha(checksum::sha256);
+    CHECK_FALSE(sha.append(checksum_state(checksum::sha256)));
+    CHECK(sha.finish() == checksum_text(checksum::sha256, ""));
+    // Sizes that a test would take too long to sum up: a gibibyte of zeros, by doubling and at once
+    const std::uint32_t one = s3::detail::update_crc32c(0, bytes_of(std::string(1024, '\0')));
+    std::uint32_t zeros = one;
+    std::uint32_t text = s3::detail::update_crc32c(0, bytes_of("123456789"));
+    const std::uint32_t begin = text;
+    text = s3::detail::joined_crc(s3::detail::crc32c_polynomial, text, one, 1024);
+    for (std::uint64_t size = 1024; size < (std::uint64_t(1) << 30); size *= 2) {
+        text = s3::detail::joined_crc(s3::detail::crc32c_polynomial, text, zeros, size);
+        zeros = s3::detail::joined_crc(s3::detail::crc32c_polynomial, zeros, zeros, size);
+    }
+    CHECK(s3::detail::joined_crc(s3::detail::crc32c_polynomial, begin, zeros, std::uint64_t(1) << 30) ==
+          text);
+}
+
 TEST_CASE("checksums: names")
 {
     for (const checksum kind : kinds) {
@@ -166,6 +210,12 @@ TEST_CASE("checksums: what a store claims")
     for (const checksum kind : kinds)
         for (int i = 0; i < 50; ++i)
             CHECK(is_checksum(kind, checksum_text(kind, std::to_string(i))));
+}
+
+TEST_CASE("checksums: Content-MD5")
+{
+    CHECK(content_md5(bytes_of("hello")) ==
+          "XUFAKrxLKna5cZ2REBfFkg=="); // printf hello | openssl dgst -md5 -binary | base64
 }
 
 TEST_CASE("base64: RFC 4648, section 10")

@@ -26,24 +26,35 @@ namespace objectcache::s3::detail {
 inline constexpr std::uint32_t crc32c_polynomial = 0x82f63b78;
 inline constexpr std::uint64_t crc64nvme_polynomial = 0x9a6c9329ac4bc9b5;
 
-/** x^n modulo the polynomial, reflected: what a register is multiplied with to move it n bits on. */
+/** a times b modulo the polynomial. */
+template <std::unsigned_integral T>
+[[nodiscard]] constexpr T multiply(T polynomial, T a, T b) noexcept
+{
+    T out = 0;
+    for (T bit = T(1) << (std::numeric_limits<T>::digits - 1); bit != 0; bit >>= 1) {
+        if (a & bit)
+            out ^= b;
+        b = static_cast<T>(b >> 1 ^ (b & 1 ? polynomial : T(0)));
+    }
+    return out;
+}
+
+/** x^n modulo the polynomial: what a register is multiplied with to move it n bits on. */
 template <std::unsigned_integral T>
 [[nodiscard]] constexpr T power_of_x(T polynomial, std::uint64_t n) noexcept
 {
-    constexpr T one = T(1) << (std::numeric_limits<T>::digits - 1);
-    const auto times_x = [&](T a) { return static_cast<T>(a >> 1 ^ (a & 1 ? polynomial : T(0))); };
-    const auto product = [&](T a, T b) {
-        T out = 0;
-        for (T bit = one; bit != 0; bit >>= 1, b = times_x(b))
-            if (a & bit)
-                out ^= b;
-        return out;
-    };
-    T out = one;
-    for (T square = times_x(one); n != 0; n >>= 1, square = product(square, square))
+    T out = T(1) << (std::numeric_limits<T>::digits - 1); // x^0
+    for (T square = out >> 1; n != 0; n >>= 1, square = multiply(polynomial, square, square))
         if (n & 1)
-            out = product(out, square);
+            out = multiply(polynomial, out, square);
     return out;
+}
+
+/** The CRC of two texts, one behind the other, from theirs. The inversions at begin and end cancel out. */
+template <std::unsigned_integral T>
+[[nodiscard]] constexpr T joined_crc(T polynomial, T first, T second, std::uint64_t second_bytes) noexcept
+{
+    return multiply(polynomial, first, power_of_x(polynomial, 8 * second_bytes)) ^ second;
 }
 
 // ---- tables: eight bytes a step (M. Kounavis, F. Berry: "A Systematic Approach to Building High Performance,

@@ -92,6 +92,7 @@ OBJECTCACHE_DECL checksum_state::checksum_state(checksum kind) : kind_(kind)
 
 OBJECTCACHE_DECL void checksum_state::update(const_byte_span bytes)
 {
+    size_ += bytes.size();
     switch (kind_) {
     case checksum::none:
         break;
@@ -105,6 +106,26 @@ OBJECTCACHE_DECL void checksum_state::update(const_byte_span bytes)
         EVP_DigestUpdate(sha256_.get(), bytes.data(), bytes.size());
         break;
     }
+}
+
+OBJECTCACHE_DECL bool checksum_state::append(const checksum_state& next) noexcept
+{
+    if (next.kind_ != kind_)
+        return false;
+    switch (kind_) {
+    case checksum::none:
+    case checksum::sha256:
+        return false;
+    case checksum::crc32c:
+        crc_ = detail::joined_crc(detail::crc32c_polynomial, static_cast<std::uint32_t>(crc_),
+                                  static_cast<std::uint32_t>(next.crc_), next.size_);
+        break;
+    case checksum::crc64nvme:
+        crc_ = detail::joined_crc(detail::crc64nvme_polynomial, crc_, next.crc_, next.size_);
+        break;
+    }
+    size_ += next.size_;
+    return true;
 }
 
 OBJECTCACHE_DECL std::string checksum_state::finish()
@@ -125,6 +146,16 @@ OBJECTCACHE_DECL std::string checksum_of(checksum kind, std::span<const const_by
     for (const const_byte_span part : parts)
         state.update(part);
     return state.finish();
+}
+
+OBJECTCACHE_DECL std::string content_md5(const_byte_span body)
+{
+    std::array<std::byte, EVP_MAX_MD_SIZE> value;
+    unsigned size = 0;
+    if (EVP_Digest(body.data(), body.size(), reinterpret_cast<unsigned char*>(value.data()), &size, EVP_md5(),
+                   nullptr) != 1)
+        return {};
+    return detail::base64(const_byte_span(value).first(size));
 }
 
 OBJECTCACHE_DECL bool is_checksum(checksum kind, std::string_view text) noexcept
