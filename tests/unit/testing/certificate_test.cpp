@@ -58,13 +58,15 @@ TEST_CASE("addresses, wildcards, and a validity in the past")
     CHECK(X509_cmp_current_time(X509_get0_notAfter(parsed(expired->certificate_pem).get())) < 0);
 }
 
-TEST_CASE("two certificates differ in key and serial number")
+TEST_CASE("two certificates differ in key, name and serial number")
 {
     const auto one = self_signed_certificate("localhost");
     const auto two = self_signed_certificate("localhost");
     REQUIRE(one.ok());
     REQUIRE(two.ok());
     CHECK(one->private_key_pem != two->private_key_pem);
+    CHECK(X509_NAME_cmp(X509_get_subject_name(parsed(one->certificate_pem).get()),
+                        X509_get_subject_name(parsed(two->certificate_pem).get())) != 0);
     CHECK(ASN1_INTEGER_cmp(X509_get0_serialNumber(parsed(one->certificate_pem).get()),
                            X509_get0_serialNumber(parsed(two->certificate_pem).get())) != 0);
 }

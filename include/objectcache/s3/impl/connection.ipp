@@ -122,10 +122,17 @@ OBJECTCACHE_DECL asio::awaitable<void> connection::run(transfer& t)
 
 OBJECTCACHE_DECL bool connection::is_quiet()
 {
+    if (tls_) { // what OpenSSL holds the kernel does not know of
+        const SSL* ssl = tls_->native_handle();
+        if (SSL_has_pending(ssl) == 1 || BIO_ctrl_pending(SSL_get_rbio(ssl)) != 0)
+            return false;
+    }
     std::byte probe;
     const auto n = ::recv(socket_.native_handle(), &probe, 1, MSG_PEEK | MSG_DONTWAIT);
-    // Under TLS a session ticket may lie there unread.
-    return n < 0 ? errno == EAGAIN || errno == EWOULDBLOCK : n > 0 && tls_.has_value();
+    if (n < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK;
+    // Session tickets come before the first answer; whatever comes after one answers no request of ours.
+    return n > 0 && tls_ && !used;
 }
 
 } // namespace objectcache::s3::detail

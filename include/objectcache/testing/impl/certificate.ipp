@@ -73,9 +73,13 @@ OBJECTCACHE_DECL result<certificate> self_signed_certificate(const std::string& 
                                    static_cast<long>(std::chrono::seconds(validity).count()));
     good = good && X509_set_pubkey(made.get(), key.get()) == 1;
     X509_NAME* const name = X509_get_subject_name(made.get());
-    good = good && X509_NAME_add_entry_by_txt(name, "O", MBSTRING_ASC,
-                                              reinterpret_cast<const unsigned char*>("objectcache test"), -1,
-                                              -1, 0) == 1;
+    const auto add_to_name = [&](const char* field, const std::string& text) {
+        return X509_NAME_add_entry_by_txt(name, field, MBSTRING_ASC,
+                                          reinterpret_cast<const unsigned char*>(text.c_str()), -1, -1,
+                                          0) == 1;
+    };
+    good = good && add_to_name("O", "objectcache test");
+    good = good && add_to_name("CN", std::to_string(serial)); // so that one CA file can hold several
     good = good && X509_set_issuer_name(made.get(), name) == 1;
     if (!good)
         return {errc::exhausted, "certificate: out of memory"};
