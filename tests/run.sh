@@ -8,7 +8,7 @@ bash tests/run.sh [option]    installs what is missing, builds, and runs every t
 
   --quick        one build and its tests; no sanitizers, no second compiler
   --format       only check the formatting
-  --no-install   install nothing; parts whose tools are missing are skipped
+  --no-install   install nothing (not Ceph either, the real S3 server); parts whose tools are missing are skipped
   --help
 
 Works on a bare Debian 12, as root or with sudo. The last line is "N passed, N failed, N skipped", over all runs of

@@ -28,6 +28,7 @@ END
 }
 
 PATH=$PATH:/usr/sbin:/sbin
+unset CEPH_ARGS
 say() { echo "rgw.sh: $*" >&2; }
 
 stop_daemons() {
@@ -38,7 +39,7 @@ stop_daemons() {
         pid=$(<"$file")
         rm -f "$file"
         # Nothing of it is kept, so nothing needs to be shut down in good order. A number may have passed on to a stranger.
-        [[ $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) == *"--conf $1/ceph.conf"* ]] || continue
+        [[ $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") == *"--conf $1/ceph.conf"* ]] || continue
         kill -KILL "$pid" 2>/dev/null || true
         while [[ -d /proc/$pid && $(awk '$1 == "State:" { print $2 }' "/proc/$pid/status" 2>/dev/null) != [ZX] ]]; do
             sleep 0.02
@@ -258,9 +259,8 @@ END
 
 # make_directory [DIR]: sets dir. It goes into ceph.conf, and the paths of sockets in it have to fit into 107 bytes.
 make_directory() {
-    umask 077
     dir=${1:-$(mktemp -d "${TMPDIR:-/tmp}/rgw.XXXXXX")}
-    mkdir -p "$dir"
+    mkdir -p -m 700 "$dir"
     dir=$(cd "$dir" && pwd -P)
     [[ $dir =~ ^[A-Za-z0-9/._+-]{1,80}$ ]] || { say "$dir: a shorter path, and plain characters, please"; exit 2; }
     [[ -z $(ls -A "$dir") ]] || { say "$dir is not empty"; exit 2; }
