@@ -113,8 +113,7 @@ OBJECTCACHE_DECL asio::awaitable<void> cached_credentials::refresh(std::shared_p
     std::string what = "refreshing credentials";
     result<credentials> got = co_await with_deadline(std::move(work), until, std::move(what));
     if (got && got->expiry && *got->expiry <= time.date())
-        got =
-            result<credentials>(errc::no_credentials, "the credentials that were given have expired already");
+        got = status(errc::no_credentials, "the credentials that were given have expired already");
     if (got) {
         self->current = std::move(*got);
         self->schedule.refreshed(time.date(), self->current.expiry);

@@ -8,6 +8,7 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -55,8 +56,8 @@ public:
         posix_spawnattr_t how;
         ::posix_spawn_file_actions_init(&files);
         ::posix_spawnattr_init(&how);
-        ::posix_spawn_file_actions_adddup2(&files, output,
-                                           1); // first: `output` may be the 0 that is opened next
+        // In this order: `output` may be the 0 that is opened then.
+        ::posix_spawn_file_actions_adddup2(&files, output, 1);
         ::posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
         ::posix_spawn_file_actions_addclosefrom_np(&files, 3); // not every file of the host is close-on-exec
@@ -103,7 +104,14 @@ run_to_end(const std::vector<std::string>& words)
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0)
         co_return status(error_code(errno, std::system_category()));
-    asio::posix::stream_descriptor output(executor, ends[0]);
+    asio::posix::stream_descriptor output(executor);
+    boost::system::error_code ec;
+    output.assign(ends[0], ec);
+    if (ec) {
+        ::close(ends[0]);
+        ::close(ends[1]);
+        co_return status(error_code(ec));
+    }
     child_process child;
     const error_code failed = child.start(words, ends[1]);
     ::close(ends[1]);
@@ -111,8 +119,11 @@ run_to_end(const std::vector<std::string>& words)
         co_return result<std::string>(errc::invalid_argument, "cannot be started: " + failed.message());
 
     std::string text;
-    boost::system::error_code ec;
     while (!ec) {
+        // A cancellation that met a read which was just over has cancelled nothing.
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
+        if (cancellation.cancelled() != asio::cancellation_type::none)
+            co_return result<std::string>(errc::cancelled);
         if (text.size() > limit)
             co_return result<std::string>(errc::malformed_response, "more than 64 KiB of output");
         char block[4096];
