@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSL-1.0
-set -euo pipefail
+set -Eeuo pipefail
 
 usage() {
     cat <<'END'
@@ -21,7 +21,7 @@ Settings, from the environment:
   RGW_STORE_GB            capacity (4); objects are kept in memory, at about twice their size
   RGW_LOG                 0: errors only; 1: a line per request (1)
   RGW_EXTRA               more lines for the gateway's section of ceph.conf
-  RGW_TIMEOUT             seconds until a start has failed (90)
+  RGW_TIMEOUT             seconds until a start has failed (240; it takes two or three on an idle machine)
 
 Exit status 77 of run and start: Ceph is not installed.
 END
@@ -30,6 +30,7 @@ END
 PATH=$PATH:/usr/sbin:/sbin
 unset CEPH_ARGS
 say() { echo "rgw.sh: $*" >&2; }
+trap 'say "line $LINENO: status $?"' ERR
 
 stop_daemons() {
     local name pid file
@@ -179,8 +180,8 @@ daemon() {
 }
 
 left() {
-    local seconds=$((${RGW_TIMEOUT:-90} - SECONDS))
-    ((seconds > 0)) || { say "not up after ${RGW_TIMEOUT:-90} s"; return 1; }
+    local seconds=$((${RGW_TIMEOUT:-240} - SECONDS))
+    ((seconds > 0)) || { say "not up after ${RGW_TIMEOUT:-240} s"; return 1; }
     echo "$seconds"
 }
 
