@@ -16,6 +16,7 @@
 namespace hostile {
 
 using objectcache::s3::detail::lower_case;
+using objectcache::s3::detail::parse_number;
 
 constexpr std::size_t object_bytes = 100'000;
 
@@ -67,7 +68,7 @@ struct request_head {
     }
     [[nodiscard]] std::uint64_t number(std::string_view name) const
     {
-        return detail::number(field(name)).value_or(0);
+        return parse_number(field(name)).value_or(0);
     }
     /** When it was signed; the epoch for an unsigned request. */
     [[nodiscard]] std::time_t signed_at() const
@@ -128,8 +129,8 @@ struct answer {
         const std::string range = request.field("Range");
         const auto dash = range.find('-');
         if (range.starts_with("bytes=") && dash != range.npos) {
-            const auto first = detail::number(std::string_view(range).substr(6, dash - 6)).value_or(0);
-            auto last = detail::number(std::string_view(range).substr(dash + 1)).value_or(0);
+            const auto first = parse_number(std::string_view(range).substr(6, dash - 6)).value_or(0);
+            auto last = parse_number(std::string_view(range).substr(dash + 1)).value_or(0);
             if (first >= whole.size())
                 return error_answer(416, "InvalidRange");
             last = std::min<std::uint64_t>(last, whole.size() - 1);

@@ -123,6 +123,7 @@ private:
     asio::awaitable<void> live(tcp::socket socket, const connection_block* block);
     asio::awaitable<bool> perform(wire& w, const step& s);
     asio::awaitable<void> be_honest(wire& w);
+    asio::awaitable<bool> answer_honestly(wire& w);
     asio::awaitable<void> drain(wire& w);
 
     asio::awaitable<bool> shake_hands(wire& w, asio::ssl::context* identity);
@@ -222,15 +223,16 @@ inline asio::awaitable<void> player::live(tcp::socket socket, const connection_b
     for (std::size_t i = 0; block && alive && i < block->steps.size(); ++i) {
         const step& s = block->steps[i];
         if (s.what == verb::again) {
-            if (rounds++ < s.count)
-                i = ~std::size_t(0); // the loop makes it 0
+            if (rounds++ == s.count)
+                break;
+            i = 0; // nobody shakes hands twice
+            if (block->steps.front().what != verb::handshake)
+                --i; // which the loop makes 0
             continue;
         }
         alive = co_await perform(w, s);
         if (s.what == verb::read && alive && healed_.is_set()) {
-            w.reply = honest_answer(w.request, replaced_);
-            std::string all = w.reply.head() + w.reply.body;
-            alive = co_await send(w, std::move(all));
+            alive = co_await answer_honestly(w);
             break;
         }
     }
@@ -245,12 +247,18 @@ inline asio::awaitable<void> player::be_honest(wire& w)
         const bool here = co_await read(w, true);
         if (!here)
             co_return;
-        w.reply = honest_answer(w.request, replaced_);
-        std::string all = w.reply.head() + w.reply.body;
-        const bool sent = co_await send(w, std::move(all));
+        const bool sent = co_await answer_honestly(w);
         if (!sent)
             co_return;
     }
+}
+
+inline asio::awaitable<bool> player::answer_honestly(wire& w)
+{
+    w.reply = honest_answer(w.request, replaced_);
+    std::string all = w.reply.head() + w.reply.body;
+    const bool good = co_await send(w, std::move(all));
+    co_return good;
 }
 
 /** @returns false once nothing more can be said on the connection. */
@@ -277,16 +285,13 @@ inline asio::awaitable<bool> player::perform(wire& w, const step& s)
             judge(w, s);
         co_return good;
     }
-    case verb::respond: {
-        prepare(w, s);
-        std::string all = w.reply.head() + w.reply.body;
-        const bool good = co_await send(w, std::move(all));
-        co_return good;
-    }
+    case verb::respond:
     case verb::head: {
         prepare(w, s);
-        std::string head = w.reply.head();
-        const bool good = co_await send(w, std::move(head));
+        std::string text = w.reply.head();
+        if (s.what == verb::respond)
+            text += w.reply.body;
+        const bool good = co_await send(w, std::move(text));
         co_return good;
     }
     case verb::body: {
