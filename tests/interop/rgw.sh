@@ -261,7 +261,8 @@ END
 # make_directory [DIR]: sets dir. It goes into ceph.conf, and the paths of sockets in it have to fit into 107 bytes.
 make_directory() {
     dir=${1:-$(mktemp -d "${TMPDIR:-/tmp}/rgw.XXXXXX")}
-    mkdir -p -m 700 "$dir"
+    mkdir -p "$dir"
+    chmod 700 "$dir"
     dir=$(cd "$dir" && pwd -P)
     [[ $dir =~ ^[A-Za-z0-9/._+-]{1,80}$ ]] || { say "$dir: a shorter path, and plain characters, please"; exit 2; }
     [[ -z $(ls -A "$dir") ]] || { say "$dir is not empty"; exit 2; }
