@@ -262,10 +262,10 @@ END
 make_directory() {
     dir=${1:-$(mktemp -d "${TMPDIR:-/tmp}/rgw.XXXXXX")}
     mkdir -p "$dir"
-    chmod 700 "$dir"
     dir=$(cd "$dir" && pwd -P)
     [[ $dir =~ ^[A-Za-z0-9/._+-]{1,80}$ ]] || { say "$dir: a shorter path, and plain characters, please"; exit 2; }
     [[ -z $(ls -A "$dir") ]] || { say "$dir is not empty"; exit 2; }
+    chmod 700 "$dir"
 }
 
 mode=${1:-help}
