@@ -176,13 +176,13 @@ class S3Cp(unittest.TestCase):
         self.assertEqual(target.read_bytes(), b"as it was")
         self.assertEqual(self.files(self.folder), ["kept"])
 
+    # One piece after the other, half a second each: there is time to do something to it.
     def test_an_interrupted_download_leaves_nothing(self):
         self.server.stop()
-        objects = self.folder / "objects"
-        self.start_server("--dir", str(objects), "--mbit", "80")
+        self.start_server("--latency-ms", "500")
         self.put("key", b"x" * 8 * MIB)
         (self.folder / "down").mkdir()
-        process = subprocess.Popen([PROGRAM, "cp", "--piece-mib", "1", "s3://bucket/key", self.folder / "down/file"],
+        process = subprocess.Popen([PROGRAM, "cp", "-j", "1", "--piece-mib", "1", "s3://bucket/key", self.folder / "down/file"],
                                    env=self.environment, stderr=subprocess.PIPE)
         while not self.files(self.folder / "down"):  # its temporary file
             self.assertIsNone(process.poll())
@@ -194,9 +194,9 @@ class S3Cp(unittest.TestCase):
 
     def test_a_server_that_goes_away(self):
         self.server.stop()
-        self.start_server("--mbit", "80")
+        self.start_server("--latency-ms", "500")
         self.put("key", b"x" * 8 * MIB)
-        process = subprocess.Popen([PROGRAM, "cp", "--piece-mib", "1", "s3://bucket/key", self.folder / "file"],
+        process = subprocess.Popen([PROGRAM, "cp", "-j", "1", "--piece-mib", "1", "s3://bucket/key", self.folder / "file"],
                                    env=self.environment, stderr=subprocess.PIPE)
         while not self.files(self.folder):
             self.assertIsNone(process.poll())
