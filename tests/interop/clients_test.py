@@ -9,10 +9,13 @@ import os
 import pathlib
 import random
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.error
+import urllib.request
 
 try:
     import boto3
@@ -199,6 +202,24 @@ progress_meter = False
         self.boto3.delete_object(Bucket=self.bucket, Key="k")
         self.ours("put-new", "k", data=b"second")
         self.assertEqual(self.boto3.get_object(Bucket=self.bucket, Key="k")["Body"].read(), b"second")
+
+    def test_anybody_may_use_our_presigned_urls(self):
+        trusted = ssl.create_default_context(cafile=os.environ["RGW_CA"])
+
+        def fetch(url, method="GET", body=None):
+            request = urllib.request.Request(url, data=body, method=method)
+            with urllib.request.urlopen(request, timeout=30, context=trusted) as answer:
+                return answer.read()
+
+        for key in KEYS:
+            with self.subTest(key=key):
+                put, get = (self.ours("presign", key, method).decode().strip() for method in ("PUT", "GET"))
+                fetch(put, "PUT", b"hello " + key.encode())
+                self.assertEqual(fetch(get), b"hello " + key.encode())
+                self.assertEqual(self.ours("get", key), b"hello " + key.encode())
+        for url, method in (get, "DELETE"), (get.replace("k" * 1024, "plain"), "GET"), (get[:-1] + "~", "GET"):
+            with self.assertRaisesRegex(urllib.error.HTTPError, "403"):
+                fetch(url, method)
 
     def test_s3cmd_both_ways(self):
         expected = {}

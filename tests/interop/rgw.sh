@@ -253,6 +253,7 @@ export AWS_SECRET_ACCESS_KEY='$secret'
 export AWS_REGION=us-east-1
 export AWS_DEFAULT_REGION=us-east-1
 export AWS_EC2_METADATA_DISABLED=true
+export NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost
 unset AWS_ENDPOINT_URL_S3 AWS_SESSION_TOKEN AWS_PROFILE
 END
     say "up after $SECONDS s: http://127.0.0.1:$port https://127.0.0.1:$tls_port"

@@ -4,16 +4,19 @@
 // the usual AWS_* say where and who; objects come from standard input and go to standard output.
 //
 //     interop_s3_tool put|put-new|get|head|ls|rm|mb BUCKET [KEY or prefix] [first-last]
+//     interop_s3_tool presign BUCKET KEY METHOD
 //
-// head prints size and ETag, ls size, ETag and key of each object, these ended by NULs. Exit status 1: the request
-// failed, and standard error says why; 2: usage.
+// head prints size and ETag, ls size, ETag and key of each object, these ended by NULs, presign a URL that works for a
+// minute. Exit status 1: the request failed, and standard error says why; 2: usage.
 
 #include <objectcache/s3/client.hpp>
+#include <objectcache/s3/presign.hpp>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 
 #include <charconv>
+#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
@@ -108,13 +111,30 @@ int fail(const oc::status& why)
     return 1;
 }
 
+int presign(const oc::s3::endpoint& where, const oc::s3::credentials& who, const std::string& bucket,
+            const std::string& key, const std::string& method)
+{
+    oc::s3::request what;
+    what.method = method;
+    what.bucket = bucket;
+    what.key = key;
+    oc::s3::signer signer(where.region);
+    const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    const auto url = oc::s3::presign(what, where, who, signer, now, std::chrono::minutes(1));
+    if (!url)
+        return fail(url.error());
+    std::cout << *url << '\n';
+    return 0;
+}
+
 } // namespace
 
 int main(int argc, char** argv)
 {
     const std::vector<std::string> arguments(argv + 1, argv + argc);
     if (arguments.size() < 2 || arguments.size() > 4) {
-        std::cerr << "usage: interop_s3_tool put|put-new|get|head|ls|rm|mb BUCKET [KEY] [first-last]\n";
+        std::cerr << "usage: interop_s3_tool put|put-new|get|head|ls|rm|mb|presign BUCKET [KEY] "
+                     "[first-last|METHOD]\n";
         return 2;
     }
     const std::string& what = arguments[0];
@@ -128,6 +148,8 @@ int main(int argc, char** argv)
     const auto who = oc::s3::default_credentials();
     if (!who)
         return fail(who.error());
+    if (what == "presign")
+        return presign(*where, *who, bucket, key, arguments.size() > 3 ? arguments[3] : "GET");
     oc::s3::client_options options;
     if (const char* bundle = std::getenv("AWS_CA_BUNDLE"))
         options.connections.ca_file = bundle;
