@@ -2,6 +2,7 @@
 #include <objectcache/s3/cached_credentials.hpp>
 
 #include <objectcache/io/clock.hpp>
+#include <objectcache/io/latch.hpp>
 #include <objectcache/io/operation.hpp>
 #include <objectcache/testing/manual_clock.hpp>
 

@@ -18,6 +18,10 @@ using namespace objectcache;
 using namespace objectcache::s3;
 using namespace std::chrono_literals;
 
+namespace objectcache::s3::detail {
+bool is_trusted_agent(const endpoint& where); // private, but worth a test of its own
+}
+
 namespace credentials_sources_test {
 
 using credentials_fixture::has;

@@ -5,17 +5,30 @@
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ssl/context.hpp>
+#include <openssl/bio.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include <memory>
 
 namespace certificate_test {
 
 using namespace objectcache;
 using testing::self_signed_certificate;
 
-using x509 = std::unique_ptr<X509, testing::detail::openssl_free<X509_free>>;
+template <auto Free>
+struct freed_by {
+    template <class T>
+    void operator()(T* object) const noexcept
+    {
+        Free(object);
+    }
+};
+using x509 = std::unique_ptr<X509, freed_by<X509_free>>;
 
 x509 parsed(const std::string& pem)
 {
-    const std::unique_ptr<BIO, testing::detail::openssl_free<BIO_free_all>> in(
+    const std::unique_ptr<BIO, freed_by<BIO_free_all>> in(
         BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
     return x509(PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr));
 }

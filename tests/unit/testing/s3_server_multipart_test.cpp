@@ -203,6 +203,10 @@ TEST_CASE("aborted uploads are gone, pending ones are listed page by page")
         CHECK(once(server, a).code() == "NoSuchUpload");
     }
     CHECK(server.pending_uploads() == 0);
+
+    const upload_session left_over(server, "k");
+    CHECK(once(server, with_method("DELETE", "/kv-test")).status == 204);
+    CHECK(server.pending_uploads() == 0); // went with its bucket
 }
 
 TEST_CASE("checksums are verified, kept, and given out where asked for")

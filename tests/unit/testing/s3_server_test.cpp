@@ -485,6 +485,9 @@ TEST_CASE("a body in aws-chunked framing with a trailer, as newer SDKs send it")
     CHECK(with_trailer("x-amz-checksum-crc32", "x-amz-checksum-crc32c:AAAAAA==\r\n") == "IncompleteBody");
     CHECK(with_trailer("x-amz-checksum-crc32", "") == "IncompleteBody");
     CHECK(with_trailer("x-amz-meta-a", "x-amz-meta-a:1\r\n") == "InvalidRequest");
+    ask plain = put_of("/kv-test/bad", "hello world");
+    plain.headers = {{"x-amz-trailer", "x-amz-checksum-crc32"}};
+    CHECK(once(server, plain).code() == "InvalidRequest");
     CHECK(server.read("kv-test", "bad").error() == condition::absent);
 }
 

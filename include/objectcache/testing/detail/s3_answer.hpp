@@ -121,9 +121,7 @@ namespace errors {
 [[nodiscard]] inline s3_error no_such_upload()
 {
     return {404, "NoSuchUpload",
-            "The specified upload does not exist. The upload ID may be invalid, or the upload may have been "
-            "aborted or "
-            "completed."};
+            "The specified upload does not exist. It may have been aborted or completed."};
 }
 [[nodiscard]] inline s3_error invalid_argument(std::string what)
 {

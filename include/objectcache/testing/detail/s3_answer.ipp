@@ -344,8 +344,12 @@ inline s3_answer answer_call(const s3_backend& to, const s3_call& call, const_by
     if (call.target.bucket.empty())
         return method == "GET" ? list_buckets(to.store)
                                : error_answer(errors::not_implemented(method), call, request_id);
-    if (call.target.key.empty())
-        return answer_bucket(to.store, call, request_id);
+    if (call.target.key.empty()) {
+        s3_answer out = answer_bucket(to.store, call, request_id);
+        if (method == "DELETE" && out.status == 204)
+            to.uploads.forget(call.target.bucket);
+        return out;
+    }
     if (!to.store.has_bucket(call.target.bucket))
         return error_answer(errors::no_such_bucket(), call, request_id);
     if (method == "PUT")

@@ -75,6 +75,13 @@ public:
         uploads_.erase(id);
     }
 
+    /** The bucket is gone. */
+    void forget(const std::string& bucket)
+    {
+        const std::lock_guard hold(lock_);
+        std::erase_if(uploads_, [&](const auto& one) { return one.second.bucket == bucket; });
+    }
+
     /** Those of a bucket, by key and then by time. */
     [[nodiscard]] std::map<std::pair<std::string, std::string>, multipart_upload>
     list(const std::string& bucket) const

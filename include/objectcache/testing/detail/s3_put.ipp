@@ -11,7 +11,8 @@ namespace objectcache::testing::detail {
 inline constexpr std::string_view checksum_prefix = "x-amz-checksum-";
 
 /** Takes in what the headers say of the body's checksums. */
-[[nodiscard]] inline std::optional<s3_error> plan_checksums(const s3_call& call, put_plan& plan)
+[[nodiscard]] inline std::optional<s3_error> plan_checksums(const s3_call& call, const auth_outcome& who,
+                                                            put_plan& plan)
 {
     plan.content_md5 = call.header("content-md5");
     if (!plan.content_md5.empty() && !s3::detail::is_base64_of(plan.content_md5, 16))
@@ -30,7 +31,7 @@ inline constexpr std::string_view checksum_prefix = "x-amz-checksum-";
         const std::string_view name = plan.trailer;
         const bool known =
             name.starts_with(checksum_prefix) && is_checksum_algorithm(name.substr(checksum_prefix.size()));
-        if (!known || !plan.aws_chunked)
+        if (!known || !who.payload.ends_with("-TRAILER"))
             return errors::invalid_request(
                 "The value specified in the x-amz-trailer header is not supported");
         if (!plan.checksum_algorithm.empty())
@@ -105,7 +106,7 @@ inline put_plan plan_put(const s3_backend& to, const s3_call& call, const auth_o
             return s3_error{400, "KeyTooLongError", "Your key is too long"};
         if (!to.store.has_bucket(call.target.bucket))
             return errors::no_such_bucket();
-        if (auto bad = plan_checksums(call, plan))
+        if (auto bad = plan_checksums(call, who, plan))
             return bad;
         if (auto bad = plan_part(to, call, plan))
             return bad;

@@ -131,18 +131,12 @@ public:
     void seal();
     /** Bytes of a sealed upload. */
     [[nodiscard]] status read(byte_span into, std::uint64_t offset) const;
-    /** @name Of a sealed upload. */
-    /** @{ */
-    [[nodiscard]] const std::string& md5() const noexcept { return md5_value_; } ///< 16 bytes
-    [[nodiscard]] const std::string& sha256() const noexcept
-    {
-        return sha256_value_;
-    } ///< hex; empty unless asked for
-    [[nodiscard]] const std::string& checksum() const noexcept
-    {
-        return checksum_value_;
-    } ///< base64; likewise
-    /** @} */
+    /** Of a sealed upload: 16 bytes. */
+    [[nodiscard]] const std::string& md5() const noexcept { return md5_value_; }
+    /** Of a sealed upload: hex; empty unless it was asked for. */
+    [[nodiscard]] const std::string& sha256() const noexcept { return sha256_value_; }
+    /** Of a sealed upload: base64; empty unless it was asked for. */
+    [[nodiscard]] const std::string& checksum() const noexcept { return checksum_value_; }
 
 private:
     friend class object_store;
