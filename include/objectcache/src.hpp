@@ -24,6 +24,7 @@
 #include <objectcache/s3/impl/chunked_upload.ipp>
 #include <objectcache/s3/impl/circuit.ipp>
 #include <objectcache/s3/impl/client.ipp>
+#include <objectcache/s3/impl/client_engine.ipp>
 #include <objectcache/s3/impl/connection.ipp>
 #include <objectcache/s3/impl/connection_control.ipp>
 #include <objectcache/s3/impl/connection_pool.ipp>
@@ -33,6 +34,7 @@
 #include <objectcache/s3/impl/endpoint.ipp>
 #include <objectcache/s3/impl/hedge.ipp>
 #include <objectcache/s3/impl/http_fetch.ipp>
+#include <objectcache/s3/impl/large_object.ipp>
 #include <objectcache/s3/impl/presign.ipp>
 #include <objectcache/s3/impl/process.ipp>
 #include <objectcache/s3/impl/profile.ipp>

@@ -3,6 +3,8 @@
 
 #include <contract/harness.hpp>
 
+#include <support/one_try.hpp>
+
 #include <objectcache/store/memory_tier.hpp>
 #include <objectcache/store/s3_tier.hpp>
 #include <objectcache/testing/recording_tier.hpp>
@@ -26,7 +28,7 @@ struct tier_home<oc::s3_tier> {
         : server(*oc::testing::s3_server::start(settings()))
         , tier(e.executor(),
                oc::s3::client(e.executor(), *oc::s3::endpoint::parse(server.endpoint_url()),
-                              server.credentials(), std::move(options)),
+                              server.credentials(), support::one_try(std::move(options))),
                "bucket")
     {}
     static oc::testing::s3_server_options settings()

@@ -4,10 +4,14 @@
 #include <objectcache/core/bytes.hpp>
 #include <objectcache/core/deadline.hpp>
 #include <objectcache/core/result.hpp>
+#include <objectcache/s3/call.hpp>
+#include <objectcache/s3/client_options.hpp>
 #include <objectcache/s3/connection_pool.hpp>
 #include <objectcache/s3/credentials_provider.hpp>
 #include <objectcache/s3/endpoint.hpp>
 #include <objectcache/s3/xml.hpp>
+
+#include <objectcache/io/clock.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -21,18 +25,7 @@
 
 namespace objectcache::s3 {
 
-/** Is the body of a PUT covered by the signature? Costs a SHA-256 pass over it before the first byte is sent. */
-enum class payload_signing {
-    automatic, ///< over plain HTTP, where nothing else protects the body
-    always,
-    never
-};
-
-struct client_options {
-    connection_options connections;
-    duration request_timeout = std::chrono::seconds(30); ///< of operations without a deadline of their own
-    payload_signing signing = payload_signing::automatic;
-};
+struct response_head;
 
 /** Of every operation. */
 struct op_options {
@@ -41,7 +34,9 @@ struct op_options {
 
 struct put_options {
     deadline until;
-    bool if_none_match = false; ///< do nothing but say `errc::already_exists` if the object exists
+    /** Do nothing but say `errc::already_exists` if the object exists. After a try whose end is not known, it may be that
+        very try which it meets. Of a store that lacks it (501), see `client_options::emulate_if_none_match`. */
+    bool if_none_match = false;
 };
 
 struct list_options {
@@ -60,8 +55,11 @@ struct object_info {
 
     What all operations have in common:
 
-    @par Completion    With success, or with the reason of the failure in one line that names the request. A connection
-                       that the server closed while it was idle is replaced once, unnoticed; nothing else is tried again.
+    @par Completion    With success, or with the reason of the last failure in one line that names the request. What another
+                       try may cure is tried again (`client_options::retry`), reads that are late are sent twice (`hedge`),
+                       a store that asks for it is asked more slowly (`throttling`), and one that does not answer is left
+                       alone for a while (`circuit`): then operations fail at once. A wrong clock, expired credentials and
+                       a bucket in another region are put right on the way.
     @par Resumes       On the awaiting coroutine's executor.
     @par Cancellation  Terminal, partial and total, at any point. The connection is closed, and the operation completes
                        only once the socket is quiet: borrowed memory is never touched after completion. A cancelled PUT
@@ -129,15 +127,33 @@ public:
         @par Errors  Beside the common ones `errc::already_exists`, from stores that mind. */
     [[nodiscard]] asio::awaitable<status> create_bucket(std::string bucket, op_options options = {});
 
+    /** Any other request, with all of the above: what multipart uploads, copies and bulk deletes are made of.
+
+        @par Errors  Beside the common ones `condition::invalid` for a query or header that cannot be sent. */
+    [[nodiscard]] asio::awaitable<result<answer>> send(call what);
+
+    [[nodiscard]] const client_counters& counters() const noexcept;
+    [[nodiscard]] const client_options& options() const noexcept;
     [[nodiscard]] const endpoint& where() const noexcept;
     [[nodiscard]] connection_pool& connections() noexcept;
 
 private:
     struct state;
     struct operation;
+    struct attempt;
 
-    static asio::awaitable<status> perform(std::shared_ptr<state> self, operation& op);
     static asio::awaitable<status> run(std::shared_ptr<state> self, operation& op);
+    static asio::awaitable<status> perform(std::shared_ptr<state> self, operation& op);
+    static asio::awaitable<status> get_ready(std::shared_ptr<state> self, operation& op);
+    static asio::awaitable<status> fetch_credentials(std::shared_ptr<state> self, deadline until);
+    static asio::awaitable<status> watch(std::shared_ptr<state> self, operation& op, attempt& chosen);
+    static asio::awaitable<void> exchange_once(std::shared_ptr<state> self, operation& op, attempt& mine,
+                                               timer& observer);
+    static bool correct(state& self, operation& op, const attempt& failed);
+    static bool follow(state& self, operation& op, const response_head& head, std::string_view text);
+    static status verify(const state& self, const operation& op);
+    static asio::awaitable<status> carry_out(std::shared_ptr<state> self, const call& what, operation& op);
+    static asio::awaitable<result<answer>> send(std::shared_ptr<state> self, call what);
     static asio::awaitable<result<object_info>> read(std::shared_ptr<state> self, std::string bucket,
                                                      std::string key, std::optional<byte_range> range,
                                                      byte_span destination, op_options options);
@@ -158,4 +174,5 @@ private:
 
 #ifndef OBJECTCACHE_SEPARATE_COMPILATION
 #include <objectcache/s3/impl/client.ipp>
+#include <objectcache/s3/impl/client_engine.ipp>
 #endif

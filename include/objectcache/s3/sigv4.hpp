@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 // AWS Signature Version 4, for clients and for servers. Pure: time is a parameter, nothing
@@ -21,6 +22,12 @@ namespace objectcache::s3 {
 struct field {
     std::string_view name;
     std::string_view value;
+
+    field() = default;
+    constexpr field(std::string_view n, std::string_view v) noexcept : name(n), value(v) {}
+    /** Of a pair that owns its strings. */
+    field(const std::pair<std::string, std::string>& owner) noexcept : name(owner.first), value(owner.second)
+    {}
 };
 
 /** Payload hash of a request whose body is not covered by the signature. Only to be used where TLS covers it. */

@@ -82,6 +82,8 @@ public:
     /** How many bytes of the destination hold the body so far, from its beginning: what an observer may look at while the
         rest is still under way. */
     [[nodiscard]] std::size_t received_body() const noexcept { return body_.size; }
+    /** Bytes that went either way so far: what does not grow any more has stalled. */
+    [[nodiscard]] std::uint64_t progress() const noexcept { return progress_; }
     /** Has the peer sent anything at all? A reused connection that ends before was closed by the server while idle. */
     [[nodiscard]] bool answered() const noexcept { return answered_; }
     [[nodiscard]] const response_head& response() const noexcept { return parser_->head(); }
@@ -126,6 +128,7 @@ private:
     std::optional<detail::response_parser> parser_;
     detail::body_sink body_;
     std::uint64_t remaining_ = 0; // of a counted body
+    std::uint64_t progress_ = 0;
     std::size_t head_size_ = 0;   // with interim heads
     unsigned interim_ = 0;
     status send_failure_;

@@ -15,6 +15,7 @@ namespace objectcache::s3 {
 struct error_document {
     std::string code;    ///< "NoSuchKey"
     std::string message; ///< for people
+    std::string region;  ///< where the bucket is, if the store says so
 };
 
 /** Reads an <Error> document; nothing if `xml` is another document or none. Safe on any input. */

@@ -5,6 +5,7 @@
 #include <objectcache/testing/certificate.hpp>
 #include <objectcache/testing/run_coroutine.hpp>
 
+#include <support/one_try.hpp>
 #include <unit/s3/scripted_peer.hpp>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -38,7 +39,7 @@ const credentials who{"AK", "SK", "", {}};
 
 client make(asio::io_context& io, const scripted_peer& peer, client_options options = {})
 {
-    return client(io.get_executor(), *endpoint::parse(peer.url()), who, std::move(options));
+    return client(io.get_executor(), *endpoint::parse(peer.url()), who, support::one_try(std::move(options)));
 }
 
 std::string text_of(const std::vector<std::byte>& bytes)

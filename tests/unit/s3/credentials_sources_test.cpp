@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/s3/credentials_sources.hpp>
 
+#include <objectcache/s3/detail/trusted_agent.hpp>
+
 #include <objectcache/io/operation.hpp>
 #include <objectcache/s3/sigv4.hpp>
 #include <objectcache/testing/manual_clock.hpp>

@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/testing/certificate.hpp>
 
+#include <objectcache/testing/detail/openssl_free.hpp>
+
 #include <doctest/doctest.h>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <openssl/bio.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include <memory>
+
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 

@@ -31,6 +31,17 @@ namespace objectcache::s3::detail {
     return out;
 }
 
+/** Are they the same but for case? `lower` is in lower case. */
+[[nodiscard]] constexpr bool is_lower_of(std::string_view lower, std::string_view in) noexcept
+{
+    if (in.size() != lower.size())
+        return false;
+    for (std::size_t i = 0; i < in.size(); ++i)
+        if (lower_case(in[i]) != lower[i])
+            return false;
+    return true;
+}
+
 /** A decimal number: digits only, all of `in`, and small enough. */
 [[nodiscard]] inline std::optional<std::uint64_t> parse_number(std::string_view in) noexcept
 {

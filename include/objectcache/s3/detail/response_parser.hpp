@@ -2,12 +2,14 @@
 #pragma once
 
 #include <objectcache/core/bytes.hpp>
+#include <objectcache/s3/checksum.hpp>
 #include <objectcache/s3/detail/ascii.hpp>
 
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -24,6 +26,14 @@ struct response_head {
     std::string etag; ///< with its quotes
     std::string last_modified;
     std::string region; ///< x-amz-bucket-region
+    /** @name Of answers that are not a success. */
+    /** @{ */
+    std::string date;
+    std::string retry_after;
+    std::string location;
+    /** @} */
+    /** The values of the x-amz-checksum-* headers, by `checksum`. */
+    std::array<std::string, 4> checksums;
 };
 
 namespace detail {
@@ -99,11 +109,35 @@ private:
         case field::last_modified:
             head_.last_modified.assign(value.data(), value.size());
             break;
+        case field::date:
+            assign_if_failed(head_.date, value);
+            break;
+        case field::retry_after:
+            assign_if_failed(head_.retry_after, value);
+            break;
+        case field::location:
+            assign_if_failed(head_.location, value);
+            break;
         default:
-            if (name == field::unknown &&
-                lower_case(std::string_view(text.data(), text.size())) == "x-amz-bucket-region")
-                head_.region.assign(value.data(), value.size());
+            if (name == field::unknown)
+                on_amazon_field({text.data(), text.size()}, value);
         }
+    }
+    void on_amazon_field(std::string_view name, view value)
+    {
+        constexpr std::string_view prefix = "x-amz-";
+        if (!is_lower_of(prefix, name.substr(0, prefix.size())))
+            return; // most of what servers send is for people
+        if (is_lower_of("x-amz-bucket-region", name))
+            head_.region.assign(value.data(), value.size());
+        for (const checksum kind : {checksum::crc32c, checksum::crc64nvme, checksum::sha256})
+            if (is_lower_of(checksum_header(kind), name))
+                head_.checksums[static_cast<std::size_t>(kind)].assign(value.data(), value.size());
+    }
+    void assign_if_failed(std::string& to, view value)
+    {
+        if (head_.status / 100 != 2)
+            to.assign(value.data(), value.size());
     }
     void on_header_impl(beast_error&) override { in_body_ = true; }
     void on_body_init_impl(const boost::optional<std::uint64_t>&, beast_error&) override {}

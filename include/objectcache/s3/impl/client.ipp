@@ -2,59 +2,15 @@
 #pragma once
 
 #include <objectcache/core/config.hpp>
-#include <objectcache/io/clock.hpp>
-#include <objectcache/io/with_deadline.hpp>
 #include <objectcache/s3/client.hpp>
-#include <objectcache/s3/detail/connection.hpp>
+#include <objectcache/s3/detail/ascii.hpp>
+#include <objectcache/s3/detail/client_state.hpp>
 #include <objectcache/s3/detail/outcome.hpp>
-#include <objectcache/s3/request.hpp>
-#include <objectcache/s3/transfer.hpp>
 
+#include <algorithm>
 #include <vector>
 
 namespace objectcache::s3 {
-
-struct client::state {
-    state(asio::any_io_executor ex, endpoint to, credentials_provider provider, client_options how)
-        : executor(std::move(ex))
-        , where(std::move(to))
-        , options(std::move(how))
-        , who(std::move(provider))
-        , sign(where.region)
-        , pool(executor, where, options.connections)
-    {}
-
-    /** Are there credentials, and will there be for so long? */
-    [[nodiscard]] bool has_credentials(std::chrono::seconds ahead) const
-    {
-        return known && (!current.expiry || *current.expiry - std::chrono::system_clock::now() >= ahead);
-    }
-
-    asio::any_io_executor executor;
-    endpoint where;
-    client_options options;
-    credentials_provider who; // may be empty: then `current` is for ever
-    credentials current;
-    bool known = false;
-    signer sign;
-    connection_pool pool;
-};
-
-/** One request in flight. Its views are into the coroutine that made it, which waits for it. */
-struct client::operation {
-    request what;
-    std::span<const const_byte_span> payload = {};
-    expect answer = expect::text;
-    byte_span destination = {};
-    std::size_t text_limit = transfer::error_limit;
-    bool conditional = false;
-    priority who = priority::load;
-    deadline until;
-
-    response_head head;
-    std::string text;
-    std::size_t received = 0; // bytes in the destination
-};
 
 OBJECTCACHE_DECL client::client(asio::any_io_executor executor, endpoint where, credentials_provider who,
                                 client_options options)
@@ -70,72 +26,6 @@ OBJECTCACHE_DECL client::client(asio::any_io_executor executor, endpoint where, 
     state_->known = true;
 }
 
-OBJECTCACHE_DECL asio::awaitable<status> client::perform(std::shared_ptr<state> self, operation& op)
-{
-    co_await detail::fully_cancellable();
-    if (self->who && !self->has_credentials(std::chrono::minutes(1))) {
-        result<credentials> fetched = co_await self->who();
-        if (fetched) {
-            self->current = std::move(*fetched);
-            self->known = true;
-        } else if (!self->has_credentials(std::chrono::seconds(0))) {
-            co_return fetched.error();
-        }
-    }
-    for (bool again = false;; again = true) {
-        const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-        result<std::string> head = serialize(op.what, self->where, self->current, self->sign, now);
-        if (!head)
-            co_return head.error();
-        std::string host = self->where.host_for(op.what.bucket);
-        auto leased = co_await self->pool.acquire(std::move(host), op.who, op.until, again);
-        if (!leased)
-            co_return leased.error();
-        connection_pool::lease& connection = *leased;
-        exchange what;
-        what.head = std::move(*head);
-        what.payload = op.payload;
-        what.answer = op.answer;
-        what.range = op.what.range.value_or(byte_range());
-        what.destination = op.destination;
-        what.text_limit = op.text_limit;
-        what.conditional = op.conditional;
-        transfer t(std::move(what), connection.scratch());
-        co_await connection.run(t);
-        if (t.reusable())
-            connection.keep();
-        // Closed by the server while it was idle, or so it looks: the request itself is not to blame. All requests of
-        // this client may be sent twice; a conditional one may then meet its own first try.
-        if (!again && connection.reused() && !t.answered() && t.outcome() == condition::unavailable)
-            continue;
-        op.head = t.response();
-        op.text = std::move(t.text());
-        op.received = t.received_body();
-        co_return t.outcome();
-    }
-}
-
-OBJECTCACHE_DECL asio::awaitable<status> client::run(std::shared_ptr<state> self, operation& op)
-{
-    const auto cancellation = co_await asio::this_coro::cancellation_state;
-    status done(errc::cancelled);
-    if (cancellation.cancelled() == asio::cancellation_type::none) {
-        if (op.until == deadline::never())
-            op.until = deadline(clock::of(self->executor).now() + self->options.request_timeout);
-        asio::awaitable<status> work = perform(self, op);
-        std::string nothing;
-        done = co_await with_deadline(std::move(work), op.until, std::move(nothing));
-    }
-    if (done.ok())
-        co_return done;
-    std::string detail = describe(op.what, self->where);
-    if (!done.detail().empty())
-        detail += ": " + done.detail();
-    // Asio and the system have codes of their own for it.
-    co_return status(done == condition::cancelled ? make_error_code(errc::cancelled) : done.code(),
-                     std::move(detail));
-}
-
 OBJECTCACHE_DECL asio::awaitable<result<object_info>> client::read(std::shared_ptr<state> self,
                                                                    std::string bucket, std::string key,
                                                                    std::optional<byte_range> range,
@@ -147,18 +37,47 @@ OBJECTCACHE_DECL asio::awaitable<result<object_info>> client::read(std::shared_p
     op.what.range = range;
     op.answer = range ? expect::range : expect::object;
     op.destination = destination;
+    op.hedged = true;
     op.until = options.until;
+    const field ask_for_checksum{"x-amz-checksum-mode", "ENABLED"};
+    const bool verified = !range && self->options.verify != checksum_check::off;
+    if (verified)
+        op.what.headers = std::span(&ask_for_checksum, 1);
     if (key.empty() || (range && range->size != destination.size()))
         co_return result<object_info>(errc::invalid_argument,
-                                      describe(op.what, self->where) +
+                                      describe(op.what, self->home.where) +
                                           ": the destination is not of the range's size, or no key");
     status done = co_await run(self, op);
+    if (done.ok() && verified)
+        done = verify(*self, op);
     if (!done.ok())
         co_return done;
     object_info out{op.received, std::move(op.head.etag), std::move(op.head.last_modified)};
     if (const auto part = detail::parse_content_range(op.head.content_range); part && part->total)
         out.size = *part->total;
     co_return out;
+}
+
+/** Is the object the one that was stored, as far as its checksums tell? */
+OBJECTCACHE_DECL status client::verify(const state& self, const operation& op)
+{
+    bool compared = false;
+    for (const checksum kind : {checksum::crc64nvme, checksum::crc32c, checksum::sha256}) {
+        const std::string& claimed = op.head.checksums[static_cast<std::size_t>(kind)];
+        if (claimed.empty() || compared)
+            continue;
+        const const_byte_span body = const_byte_span(op.destination).first(op.received);
+        const auto match = compare_checksum(kind, claimed, checksum_of(kind, std::span(&body, 1)));
+        if (match == checksum_match::different)
+            return {errc::checksum_mismatch, describe(op.what, self.home.where) + ": " +
+                                                 std::string(checksum_name(kind)) +
+                                                 " of what arrived is not what the store says"};
+        compared = match == checksum_match::equal;
+    }
+    if (!compared && self.options.verify == checksum_check::required)
+        return {errc::checksum_mismatch,
+                describe(op.what, self.home.where) + ": the store sent no checksum that could be compared"};
+    return {};
 }
 
 OBJECTCACHE_DECL asio::awaitable<result<object_info>>
@@ -182,29 +101,97 @@ OBJECTCACHE_DECL asio::awaitable<status> client::write(std::shared_ptr<state> se
                                                        std::span<const const_byte_span> parts,
                                                        put_options options)
 {
-    const field only_new{"If-None-Match", "*"};
-    const bool hashed = self->options.signing == payload_signing::always ||
-                        (self->options.signing == payload_signing::automatic && !self->where.tls);
-    const std::string hash = hashed ? payload_hash(parts) : std::string(unsigned_payload);
-    std::uint64_t size = 0;
-    for (const const_byte_span part : parts)
-        size += part.size();
-
+    call what;
+    what.method = "PUT";
+    what.bucket = std::move(bucket);
+    what.key = std::move(key);
+    what.body = parts;
+    what.body_checksum = self->options.upload_checksum;
+    what.until = options.until == deadline::never()
+                     ? deadline(self->time.now() + self->options.request_timeout)
+                     : options.until;
+    if (what.key.empty()) {
+        operation op;
+        op.what.method = what.method;
+        op.what.bucket = what.bucket;
+        co_return status(errc::invalid_argument, describe(op.what, self->home.where) + ": no key");
+    }
+    if (options.if_none_match && !self->no_conditional_put) {
+        call conditional = what;
+        conditional.headers.emplace_back("If-None-Match", "*");
+        operation op;
+        status done = co_await carry_out(self, conditional, op);
+        if (op.head.status != 501 || !self->options.emulate_if_none_match)
+            co_return done;
+        self->no_conditional_put = true;
+    }
+    if (options.if_none_match) {
+        const op_options how{what.until};
+        const auto there = co_await head(self, what.bucket, what.key, how);
+        if (there)
+            co_return status(errc::already_exists, "PUT of " + what.key);
+        if (there.error() != condition::absent)
+            co_return there.error();
+    }
     operation op;
-    op.what.method = "PUT";
-    op.what.bucket = bucket;
-    op.what.key = key;
-    if (options.if_none_match)
-        op.what.headers = std::span(&only_new, 1);
-    op.what.content_length = size;
+    status done = co_await carry_out(self, what, op);
+    co_return done;
+}
+
+/** A call as an operation. Both are in the caller's frame. */
+OBJECTCACHE_DECL asio::awaitable<status> client::carry_out(std::shared_ptr<state> self, const call& what,
+                                                           operation& op)
+{
+    const bool hashed = self->options.signing == payload_signing::always ||
+                        (self->options.signing == payload_signing::automatic && !self->home.where.tls);
+    const std::string hash = what.body.empty() ? std::string(empty_payload)
+                             : hashed          ? payload_hash(what.body)
+                                               : std::string(unsigned_payload);
+    const std::string sum =
+        what.body_checksum == checksum::none ? std::string() : checksum_of(what.body_checksum, what.body);
+    std::uint64_t size = 0;
+    for (const const_byte_span part : what.body)
+        size += part.size();
+    std::vector<field> query(what.query.begin(), what.query.end());
+    std::vector<field> headers(what.headers.begin(), what.headers.end());
+    if (!sum.empty())
+        headers.push_back({checksum_header(what.body_checksum), sum});
+
+    op.what.method = what.method;
+    op.what.bucket = what.bucket;
+    op.what.key = what.key;
+    op.what.query = query;
+    op.what.headers = headers;
+    if (!what.body.empty() || what.method == "PUT" || what.method == "POST")
+        op.what.content_length = size;
     op.what.payload = hash;
-    op.payload = parts;
-    op.conditional = options.if_none_match;
-    op.who = priority::store;
-    op.until = options.until;
-    if (key.empty())
-        co_return status(errc::invalid_argument, describe(op.what, self->where) + ": no key");
-    co_return co_await run(self, op);
+    op.payload = what.body;
+    op.text_limit = what.text_limit;
+    op.conditional = std::any_of(headers.begin(), headers.end(),
+                                 [](const field& h) { return detail::is_lower_of("if-none-match", h.name); });
+    op.repeatable = what.repeatable;
+    op.who = what.who;
+    op.until = what.until;
+    if (what.method == "HEAD")
+        op.answer = expect::head;
+    status done = co_await run(self, op);
+    op.what = {}; // its views end with this frame
+    co_return done;
+}
+
+OBJECTCACHE_DECL asio::awaitable<result<answer>> client::send(std::shared_ptr<state> self, call what)
+{
+    operation op;
+    status done = co_await carry_out(self, what, op);
+    if (!done.ok())
+        co_return done;
+    answer out;
+    out.status = op.head.status;
+    out.etag = std::move(op.head.etag);
+    if (what.body_checksum != checksum::none)
+        out.checksum = std::move(op.head.checksums[static_cast<std::size_t>(what.body_checksum)]);
+    out.text = std::move(op.text);
+    co_return out;
 }
 
 OBJECTCACHE_DECL asio::awaitable<result<list_page>>
@@ -229,7 +216,7 @@ client::list(std::shared_ptr<state> self, std::string bucket, std::string prefix
     result<list_page> page = parse_list_page(op.text);
     if (!page)
         co_return result<list_page>(
-            status(page.code(), describe(op.what, self->where) + ": " + page.error().detail()));
+            status(page.code(), describe(op.what, self->home.where) + ": " + page.error().detail()));
     co_return page;
 }
 
@@ -238,19 +225,21 @@ OBJECTCACHE_DECL asio::awaitable<status> client::command(std::shared_ptr<state> 
                                                          std::string body, op_options options)
 {
     const const_byte_span part = std::as_bytes(std::span(body));
-    const std::string hash = payload_hash(std::span(&part, 1));
+    call what;
+    what.method = method;
+    what.bucket = std::move(bucket);
+    what.key = std::move(key);
+    if (!body.empty())
+        what.body = std::span(&part, 1);
+    what.until = options.until;
     operation op;
-    op.what.method = method;
-    op.what.bucket = bucket;
-    op.what.key = key;
-    op.what.content_length = body.size();
-    op.what.payload = hash;
-    op.payload = std::span(&part, 1);
-    op.who = priority::store;
-    op.until = options.until;
-    if (key.empty() && op.what.method == "DELETE") // would delete the bucket
-        co_return status(errc::invalid_argument, describe(op.what, self->where) + ": no key");
-    co_return co_await run(self, op);
+    if (what.key.empty() && what.method == "DELETE") { // would delete the bucket
+        op.what.method = method;
+        op.what.bucket = what.bucket;
+        co_return status(errc::invalid_argument, describe(op.what, self->home.where) + ": no key");
+    }
+    status done = co_await carry_out(self, what, op);
+    co_return done;
 }
 
 OBJECTCACHE_DECL asio::awaitable<result<object_info>>
@@ -292,15 +281,30 @@ OBJECTCACHE_DECL asio::awaitable<status> client::remove(std::string bucket, std:
 OBJECTCACHE_DECL asio::awaitable<status> client::create_bucket(std::string bucket, op_options options)
 {
     std::string body;
-    if (state_->where.is_amazon() && state_->where.region != "us-east-1")
-        body = "<CreateBucketConfiguration><LocationConstraint>" + state_->where.region +
+    if (state_->home.where.is_amazon() && state_->home.where.region != "us-east-1")
+        body = "<CreateBucketConfiguration><LocationConstraint>" + state_->home.where.region +
                "</LocationConstraint></CreateBucketConfiguration>";
     return command(state_, "PUT", std::move(bucket), {}, std::move(body), options);
 }
 
+OBJECTCACHE_DECL asio::awaitable<result<answer>> client::send(call what)
+{
+    return send(state_, std::move(what));
+}
+
+OBJECTCACHE_DECL const client_counters& client::counters() const noexcept
+{
+    return state_->count;
+}
+
+OBJECTCACHE_DECL const client_options& client::options() const noexcept
+{
+    return state_->options;
+}
+
 OBJECTCACHE_DECL const endpoint& client::where() const noexcept
 {
-    return state_->where;
+    return state_->home.where;
 }
 
 OBJECTCACHE_DECL connection_pool& client::connections() noexcept

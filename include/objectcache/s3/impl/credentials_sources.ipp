@@ -12,9 +12,9 @@
 #include <objectcache/s3/detail/quietly.hpp>
 #include <objectcache/s3/detail/shell_words.hpp>
 #include <objectcache/s3/detail/sts.hpp>
+#include <objectcache/s3/detail/trusted_agent.hpp>
 #include <objectcache/s3/sigv4.hpp>
 
-#include <boost/asio/ip/address.hpp>
 #include <boost/asio/this_coro.hpp>
 
 #include <algorithm>
@@ -146,21 +146,6 @@ OBJECTCACHE_DECL void sign_sts_request(http_request& what, const credentials& wh
     std::string no_token;
     co_return co_await credentials_of_role(std::move(action), std::move(role), std::move(sts),
                                            std::move(*who), std::move(no_token));
-}
-
-/** May credentials be asked for there? Unencrypted only where the way is within this machine, or to an agent's address. */
-[[nodiscard]] OBJECTCACHE_DECL bool is_trusted_agent(const endpoint& where)
-{
-    if (where.tls || where.host == "localhost")
-        return true;
-    boost::system::error_code not_an_address;
-    const auto address = asio::ip::make_address(where.host, not_an_address);
-    if (not_an_address)
-        return false;
-    for (const char* agent : {"169.254.170.2", "169.254.170.23", "fd00:ec2::23"}) // ECS, EKS, EKS over IPv6
-        if (address == asio::ip::make_address(agent))
-            return true;
-    return address.is_loopback();
 }
 
 [[nodiscard]] OBJECTCACHE_DECL awaited_credentials credentials_of_container(container_options options)

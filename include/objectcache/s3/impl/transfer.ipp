@@ -57,6 +57,7 @@ OBJECTCACHE_DECL byte_span transfer::room() noexcept
 OBJECTCACHE_DECL void transfer::sent(std::size_t bytes)
 {
     assert(stage_ == stage::sending);
+    progress_ += bytes;
     sent_ += bytes;
     for (;;) {
         const std::size_t size = part_ == 0 ? what_.head.size() : what_.payload[part_ - 1].size();
@@ -74,6 +75,7 @@ OBJECTCACHE_DECL void transfer::sent(std::size_t bytes)
 OBJECTCACHE_DECL void transfer::received(std::size_t bytes)
 {
     assert(next_ == want::receive);
+    progress_ += bytes;
     answered_ = answered_ || bytes != 0;
     switch (stage_) {
     case stage::head:

@@ -30,6 +30,8 @@ OBJECTCACHE_DECL std::optional<error_document> parse_error_document(std::string_
                 out.code = scan.text();
             else if (field == "Message")
                 out.message = scan.text();
+            else if (field == "Region")
+                out.region = scan.text();
             break;
         case token::end:
             return out;

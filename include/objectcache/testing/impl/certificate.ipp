@@ -3,6 +3,7 @@
 
 #include <objectcache/core/config.hpp>
 #include <objectcache/testing/certificate.hpp>
+#include <objectcache/testing/detail/openssl_free.hpp>
 
 #include <openssl/asn1.h>
 #include <openssl/bio.h>
@@ -18,15 +19,6 @@
 namespace objectcache::testing {
 
 namespace detail {
-
-template <auto Free>
-struct openssl_free {
-    template <class T>
-    void operator()(T* object) const noexcept
-    {
-        Free(object);
-    }
-};
 
 // What a PEM writer put into a memory BIO; empty if it failed.
 template <class Write>

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/core/deadline.hpp>
+#include <objectcache/s3/checksum.hpp>
+#include <objectcache/s3/circuit.hpp>
+#include <objectcache/s3/connection_pool.hpp>
+#include <objectcache/s3/hedge.hpp>
+#include <objectcache/s3/retry.hpp>
+#include <objectcache/s3/throttle.hpp>
+
+#include <chrono>
+#include <cstdint>
+
+namespace objectcache::s3 {
+
+/** Is the body of a PUT covered by the signature? Costs a SHA-256 pass over it before the first byte is sent. */
+enum class payload_signing {
+    automatic, ///< over plain HTTP, where nothing else protects the body
+    always,
+    never
+};
+
+/** Are the checksums that S3 keeps with objects compared with what was received? Only of whole objects: a store has none
+    for ranges. */
+enum class checksum_check {
+    off,
+    when_supported, ///< if the answer has one
+    required        ///< an answer without one is `errc::checksum_mismatch`
+};
+
+/** How a client behaves; the defaults are meant to be left alone. */
+struct client_options {
+    connection_options connections;
+    duration request_timeout = std::chrono::seconds(30); ///< of operations without a deadline of their own
+    /** Without a byte either way for so long, a request counts as lost, and may be tried again. */
+    duration stall_timeout = std::chrono::seconds(10);
+    payload_signing signing = payload_signing::automatic;
+    checksum upload_checksum = checksum::none; ///< sent with each PUT, for the store to verify and keep
+    checksum_check verify = checksum_check::when_supported;
+    /** Where the store answers a conditional PUT with 501: look first and then write, which is no longer atomic, and
+        remember it. Otherwise the 501 is the outcome. */
+    bool emulate_if_none_match = true;
+
+    retry_options retry;
+    throttle_options throttling;
+    circuit_options circuit;
+    hedge_options hedge; ///< a budget of 0 turns hedging off
+};
+
+/** What a client has done since it was made. */
+struct client_counters {
+    std::uint64_t operations = 0;  ///< begun
+    std::uint64_t requests = 0;    ///< sent, with retries and hedges
+    std::uint64_t retries = 0;     ///< second and further tries
+    std::uint64_t stalled = 0;     ///< requests given up because nothing moved
+    std::uint64_t throttled = 0;   ///< answers that asked for fewer requests
+    std::uint64_t refused = 0;     ///< operations that the open circuit did not let out
+    std::uint64_t hedges = 0;      ///< second requests for reads that were late
+    std::uint64_t hedges_won = 0;  ///< of these, the ones that were faster
+    std::uint64_t corrections = 0; ///< clock, credentials or region put right after a refusal
+};
+
+} // namespace objectcache::s3

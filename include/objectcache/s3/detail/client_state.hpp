@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/io/byte_budget.hpp>
+#include <objectcache/io/clock.hpp>
+#include <objectcache/s3/client.hpp>
+#include <objectcache/s3/hedge.hpp>
+#include <objectcache/s3/request.hpp>
+#include <objectcache/s3/throttle.hpp>
+#include <objectcache/s3/transfer.hpp>
+
+#include <map>
+#include <memory>
+#include <random>
+#include <utility>
+#include <vector>
+
+namespace objectcache::s3 {
+
+struct client::state {
+    /** A region's endpoint, and the keys of the day for it. */
+    struct place {
+        explicit place(endpoint to) : where(std::move(to)), sign(where.region) {}
+        endpoint where;
+        signer sign;
+    };
+
+    /** How fast requests of a kind may be sent, and who waits for it. */
+    struct pace {
+        pace(const asio::any_io_executor& executor, throttle_options how) : rate(how), line(executor, 1) {}
+        throttle rate;
+        byte_budget line;
+    };
+
+    state(asio::any_io_executor ex, endpoint to, credentials_provider provider, client_options how)
+        : executor(std::move(ex))
+        , time(clock::of(executor))
+        , options(std::move(how))
+        , who(std::move(provider))
+        , home(std::move(to))
+        , pool(executor, home.where, options.connections)
+        , retry(options.retry)
+        , reads(executor, options.throttling)
+        , writes(executor, options.throttling)
+        , breaker(options.circuit, random())
+        , hedge(options.hedge)
+    {}
+
+    /** Are there credentials, and will there be for so long? */
+    [[nodiscard]] bool has_credentials(std::chrono::seconds ahead) const
+    {
+        return known && (!current.expiry || *current.expiry - time.date() >= ahead);
+    }
+    [[nodiscard]] place& place_of(std::string_view bucket)
+    {
+        const auto moved_to = moved.find(bucket);
+        return moved_to == moved.end() ? home : *moved_to->second;
+    }
+    [[nodiscard]] pace& pace_of(priority kind) { return kind == priority::load ? reads : writes; }
+    /** Nothing that could be left out is sent to a store in trouble. */
+    [[nodiscard]] bool calm(time_point now)
+    {
+        return !reads.rate.limited(now) && breaker.current() == circuit::state::closed;
+    }
+
+    asio::any_io_executor executor;
+    clock& time;
+    client_options options;
+    std::mt19937_64 random{std::random_device{}()}; // jitter: clients must differ
+    credentials_provider who;                       // may be empty: then `current` is for ever
+    credentials current;
+    bool known = false;
+    std::chrono::seconds skew{}; // the store's clock minus ours
+    bool no_conditional_put = false;
+    place home;
+    std::map<std::string, std::shared_ptr<place>, std::less<>> moved; // buckets that live in another region
+    connection_pool pool;
+    retry_policy retry;
+    pace reads;
+    pace writes;
+    circuit breaker;
+    hedge_policy hedge;
+    client_counters count;
+};
+
+/** One operation. Its views are into the coroutine that made it, which waits for it. */
+struct client::operation {
+    request what;
+    std::span<const const_byte_span> payload = {};
+    expect answer = expect::text;
+    byte_span destination = {};
+    std::size_t text_limit = transfer::error_limit;
+    bool conditional = false;
+    bool repeatable = true;
+    bool hedged = false;
+    priority who = priority::load;
+    deadline until;
+
+    response_head head;
+    std::string text;
+    std::size_t received = 0; // bytes in the destination
+
+    /** What was put right once in this operation, and is not tried twice. */
+    struct {
+        bool clock = false, credentials = false;
+        unsigned redirects = 0;
+    } corrected;
+};
+
+/** One request of an operation: the first, a retry, or the hedge beside it. Outlives its coroutine. */
+struct client::attempt {
+    byte_span destination;
+    const transfer* under_way = nullptr; // none: waiting for a connection
+    bool ended = false;
+
+    status outcome = errc::exhausted; // what it stays at if there was no memory for anything else
+    response_head head;
+    std::string text;
+    std::size_t received = 0;
+    credentials signed_as;
+
+    [[nodiscard]] bool won() const noexcept { return ended && outcome.ok(); }
+
+    /** Tells who waits that the coroutine is over, however it ended. */
+    struct end_mark {
+        attempt& of;
+        timer& observer;
+        ~end_mark()
+        {
+            of.ended = true;
+            of.under_way = nullptr;
+            observer.cancel();
+        }
+    };
+};
+
+} // namespace objectcache::s3

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <objectcache/s3/client.hpp>
+
+#include <objectcache/s3/cached_credentials.hpp>
+#include <objectcache/testing/run_coroutine.hpp>
+
+#include <unit/s3/scripted_peer.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+// What a client does about a store that is slow, tired, elsewhere or of another opinion.
+namespace client_behaviour_test {
+
+using namespace objectcache;
+using namespace objectcache::s3;
+using namespace std::chrono_literals;
+using peer_test::answer;
+using peer_test::page;
+using peer_test::part;
+using peer_test::scripted_peer;
+
+constexpr auto close_it = answer::then::close;
+constexpr auto stall = answer::then::stall;
+const credentials who{"AK", "SK", "", {}};
+
+std::string error(const std::string& head, const std::string& code, const std::string& more = {})
+{
+    return page(head, "<Error><Code>" + code + "</Code>" + more + "</Error>");
+}
+
+client_options quick()
+{
+    client_options out;
+    out.retry.base_delay = 1ms;
+    out.retry.throttled_delay = 1ms;
+    out.throttling.min_rate = 1000;
+    return out;
+}
+
+client make(asio::io_context& io, const scripted_peer& peer, client_options options = quick())
+{
+    return client(io.get_executor(), *endpoint::parse(peer.url()), who, std::move(options));
+}
+
+template <class T>
+T run(asio::io_context& io, asio::awaitable<T> operation)
+{
+    std::optional<T> out;
+    const auto body = [](asio::awaitable<T> inner, std::optional<T>& to) -> asio::awaitable<void> {
+        to.emplace(co_await std::move(inner));
+    };
+    REQUIRE(testing::run_coroutine(io, body(std::move(operation), out)));
+    return std::move(*out);
+}
+
+result<object_info> get_ten(asio::io_context& io, client& c, std::vector<std::byte>& into)
+{
+    into.assign(10, std::byte{0});
+    return run(io, c.get("b", "k", {5, 10}, into));
+}
+
+std::string header_of(const std::string& request, const std::string& name)
+{
+    const auto at = request.find("\r\n" + name + ": ");
+    if (at == request.npos)
+        return {};
+    const auto from = at + name.size() + 4;
+    return request.substr(from, request.find("\r\n", from) - from);
+}
+
+TEST_CASE("client: what another try may cure is tried again")
+{
+    asio::io_context io;
+    scripted_peer peer(
+        io, {{{error("500 Internal Server Error", "InternalError")},
+              {error("503 Slow Down", "SlowDown")},
+              {"HTTP/1.1 206 P\r\nContent-Range: bytes 5-14/99\r\nContent-Length: 10\r\n\r\n0123", close_it}},
+             {{part(5, "0123456789")}}});
+    client c = make(io, peer);
+    std::vector<std::byte> into;
+    const auto got = get_ten(io, c, into);
+    CHECK_MESSAGE(got, got.error().message());
+    CHECK(into[9] == std::byte{'9'});
+    CHECK(c.counters().operations == 1);
+    CHECK(c.counters().requests == 4);
+    CHECK(c.counters().retries == 3);
+    CHECK(c.counters().throttled == 1);
+    CHECK(c.connections().in_use() == 0);
+}
+
+TEST_CASE("client: tries, budget and deadline are bounded, and the last failure is what is told")
+{
+    asio::io_context io;
+    const std::string failing =
+        error("500 Internal Server Error", "InternalError", "<Message>again</Message>");
+    SUBCASE("tries")
+    {
+        scripted_peer peer(io, {{{failing}, {failing}, {failing}, {failing}, {failing}}});
+        client c = make(io, peer);
+        std::vector<std::byte> into;
+        const auto got = get_ten(io, c, into);
+        CHECK(got.code() == errc::server_error);
+        CHECK(got.error().detail().ends_with("500 InternalError: again"));
+        CHECK(peer.requests.size() == 4);
+    }
+    SUBCASE("budget")
+    {
+        scripted_peer peer(io, {{{failing}, {failing}, {failing}, {failing}, {failing}}});
+        client_options options = quick();
+        options.retry.budget = 7;
+        client c = make(io, peer, options);
+        std::vector<std::byte> into;
+        CHECK(get_ten(io, c, into).code() == errc::server_error);
+        CHECK(peer.requests.size() == 2);
+    }
+    SUBCASE("deadline")
+    {
+        scripted_peer peer(io, {{{error("503 Slow Down\r\nRetry-After: 40", "SlowDown")}}});
+        client c = make(io, peer); // a request may take 30 s
+        std::vector<std::byte> into;
+        CHECK(get_ten(io, c, into).code() == errc::throttled);
+        CHECK(peer.requests.size() == 1);
+    }
+}
+
+TEST_CASE("client: a wrong clock is put right by the store's")
+{
+    asio::io_context io;
+    scripted_peer peer(
+        io, {{{error("403 Forbidden\r\nDate: Mon, 02 Jan 2040 03:04:05 GMT", "RequestTimeTooSkewed")},
+              {part(5, "0123456789")},
+              {part(5, "0123456789")}}});
+    client c = make(io, peer);
+    std::vector<std::byte> into;
+    CHECK(get_ten(io, c, into));
+    CHECK(header_of(peer.requests[1], "x-amz-date").starts_with("20400102T03040"));
+    CHECK(get_ten(io, c, into));
+    CHECK(header_of(peer.requests[2], "x-amz-date").starts_with("20400102T0304"));
+    CHECK(c.counters().corrections == 1);
+    CHECK(c.counters().retries == 0);
+}
+
+TEST_CASE("client: a clock that the store still finds wrong is not put right for ever")
+{
+    asio::io_context io;
+    const std::string skewed =
+        error("403 Forbidden\r\nDate: Mon, 02 Jan 2040 03:04:05 GMT", "RequestTimeTooSkewed");
+    scripted_peer peer(io, {{{skewed}, {skewed}, {skewed}}});
+    client c = make(io, peer);
+    std::vector<std::byte> into;
+    CHECK(get_ten(io, c, into).error() == condition::denied);
+    CHECK(peer.requests.size() == 2);
+}
+
+TEST_CASE("client: credentials that expire in flight are asked for again")
+{
+    asio::io_context io;
+    scripted_peer peer(io, {{{error("400 Bad Request", "ExpiredToken")},
+                             {part(5, "0123456789")},
+                             {error("400 Bad Request", "ExpiredToken")},
+                             {error("400 Bad Request", "ExpiredToken")}}});
+    int asked = 0;
+    const credentials_provider source = [&]() -> asio::awaitable<result<credentials>> {
+        credentials out{"AK" + std::to_string(++asked), "SK", "T", {}};
+        co_return out;
+    };
+    client c(io.get_executor(), *endpoint::parse(peer.url()), cached_credentials(io.get_executor(), source),
+             quick());
+    std::vector<std::byte> into;
+    CHECK(get_ten(io, c, into));
+    CHECK(asked == 2);
+    CHECK(header_of(peer.requests[0], "Authorization").find("Credential=AK1/") != std::string::npos);
+    CHECK(header_of(peer.requests[1], "Authorization").find("Credential=AK2/") != std::string::npos);
+    CHECK(get_ten(io, c, into).error() == condition::denied); // and once more is once too often
+    CHECK(peer.requests.size() == 4);
+}
+
+TEST_CASE("client: a bucket in another region is found, and remembered")
+{
+    asio::io_context io;
+    scripted_peer peer(
+        io, {{{error("301 Moved Permanently\r\nx-amz-bucket-region: eu-west-1", "PermanentRedirect")},
+              {part(5, "0123456789")},
+              {part(5, "0123456789")},
+              {error("400 Bad Request", "AuthorizationHeaderMalformed", "<Region>ap-south-1</Region>")},
+              {page("200 OK")}}});
+    client c = make(io, peer);
+    std::vector<std::byte> into;
+    CHECK(get_ten(io, c, into));
+    CHECK(header_of(peer.requests[0], "Authorization").find("/us-east-1/s3/") != std::string::npos);
+    CHECK(header_of(peer.requests[1], "Authorization").find("/eu-west-1/s3/") != std::string::npos);
+    CHECK(get_ten(io, c, into));
+    CHECK(header_of(peer.requests[2], "Authorization").find("/eu-west-1/s3/") != std::string::npos);
+    CHECK(run(io, c.remove("other", "k")).ok());
+    CHECK(header_of(peer.requests[3], "Authorization").find("/us-east-1/s3/") != std::string::npos);
+    CHECK(header_of(peer.requests[4], "Authorization").find("/ap-south-1/s3/") != std::string::npos);
+}
+
+TEST_CASE("client: redirects do not go round, nor to strangers")
+{
+    asio::io_context io;
+    const auto to = [](const std::string& region) {
+        return error("301 Moved Permanently\r\nx-amz-bucket-region: " + region, "PermanentRedirect");
+    };
+    SUBCASE("round")
+    {
+        scripted_peer peer(io, {{{to("a")}, {to("b")}, {to("a")}, {to("b")}}});
+        client c = make(io, peer);
+        std::vector<std::byte> into;
+        CHECK(get_ten(io, c, into).code() == errc::unexpected_status);
+        CHECK(peer.requests.size() == 3);
+    }
+    SUBCASE("to another host")
+    {
+        scripted_peer peer(io, {{{page("307 Temporary Redirect\r\nLocation: http://evil.example/b/k")}}});
+        client c = make(io, peer);
+        std::vector<std::byte> into;
+        CHECK(get_ten(io, c, into).code() == errc::unexpected_status);
+        CHECK(peer.requests.size() == 1);
+    }
+    SUBCASE("to something that is no region")
+    {
+        scripted_peer peer(io, {{{to("evil.example/")}}});
+        client c = make(io, peer);
+        std::vector<std::byte> into;
+        CHECK(get_ten(io, c, into).code() == errc::unexpected_status);
+        CHECK(peer.requests.size() == 1);
+    }
+}
+
+TEST_CASE("client: an endpoint that fails is left alone, and found to be well again")
+{
+    asio::io_context io;
+    const std::string failing = error("500 Internal Server Error", "InternalError");
+    scripted_peer peer(io, {{{failing}, {failing}, {part(5, "0123456789")}, {part(5, "0123456789")}}});
+    client_options options = quick();
+    options.retry.max_attempts = 1;
+    options.circuit.consecutive_failures = 2;
+    options.circuit.cooldown = 30ms;
+    client c = make(io, peer, options);
+    std::vector<std::byte> into;
+    CHECK(get_ten(io, c, into).code() == errc::server_error);
+    CHECK(get_ten(io, c, into).code() == errc::server_error);
+    const auto refused = get_ten(io, c, into);
+    CHECK(refused.code() == errc::unreachable);
+    CHECK(refused.error().detail().find("not tried") != std::string::npos);
+    CHECK(c.counters().refused == 1);
+    CHECK(peer.requests.size() == 2);
+    timer later(io.get_executor());
+    later.expires_at(later.now() + 31ms);
+    CHECK(run(io, later.wait()));
+    CHECK(get_ten(io, c, into));
+    CHECK(get_ten(io, c, into));
+}
+
+TEST_CASE("client: a read that is late is sent again beside the first, and the faster one counts")
+{
+    asio::io_context io;
+    std::vector<answer> first(9, {part(5, "0123456789")});
+    first[8] = {"", stall};
+    scripted_peer peer(io, {first, {{part(5, "abcdefghij")}, {part(5, "0123456789")}}});
+    client_options options = quick();
+    options.hedge.min_samples = 8;
+    options.hedge.budget = 0.5;
+    client c = make(io, peer, options);
+    std::vector<std::byte> into;
+    for (int i = 0; i < 8; ++i)
+        CHECK(get_ten(io, c, into));
+    CHECK(c.counters().hedges == 0);
+    const auto got = get_ten(io, c, into);
+    CHECK(got);
+    CHECK(into[9] == std::byte{'j'});
+    CHECK(got->size == 1000);
+    CHECK(c.counters().hedges == 1);
+    CHECK(c.counters().hedges_won == 1);
+    CHECK(c.connections().in_use() == 0);
+    CHECK(c.connections().idle() == 1); // the loser's is closed
+    CHECK(get_ten(io, c, into));
+    CHECK(testing::run_until(io, [&] { return peer.ended == 1; }));
+}
+
+TEST_CASE("client: where nothing moves, the request is given up and tried again; what moves slowly is not")
+{
+    asio::io_context io;
+    scripted_peer peer(
+        io, {{{"", stall}},
+             {{"HTTP/1.1 206 P\r\nContent-Range: bytes 5-14/99\r\nContent-Length: 10\r\n\r\n0123", stall}},
+             {{part(5, "0123456789")}}});
+    client_options options = quick();
+    options.stall_timeout = 20ms;
+    client c = make(io, peer, options);
+    std::vector<std::byte> into;
+    CHECK(get_ten(io, c, into));
+    CHECK(c.counters().stalled == 2);
+    CHECK(peer.connections == 3);
+}
+
+TEST_CASE("client: a store without conditional PUT is looked at first, if that is allowed")
+{
+    asio::io_context io;
+    const std::string lacking = error("501 Not Implemented", "NotImplemented");
+    const std::string text = "body";
+    const const_byte_span body = std::as_bytes(std::span(text));
+    SUBCASE("allowed")
+    {
+        scripted_peer peer(io, {{{lacking},
+                                 {"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n"},
+                                 {page("200 OK")},
+                                 {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"}}});
+        client_options options = quick();
+        options.retry.max_attempts = 1;
+        client c = make(io, peer, options);
+        CHECK(run(io, c.put("b", "k", std::span(&body, 1), {.if_none_match = true})).ok());
+        CHECK(peer.requests[1].starts_with("HEAD /b/k "));
+        CHECK(header_of(peer.requests[2], "If-None-Match").empty());
+        CHECK(run(io, c.put("b", "k", std::span(&body, 1), {.if_none_match = true})) == errc::already_exists);
+        CHECK(peer.requests.size() == 4); // the 501 was remembered
+    }
+    SUBCASE("not allowed")
+    {
+        scripted_peer peer(io, {{{lacking}}});
+        client_options options = quick();
+        options.retry.max_attempts = 1;
+        options.emulate_if_none_match = false;
+        client c = make(io, peer, options);
+        CHECK(run(io, c.put("b", "k", std::span(&body, 1), {.if_none_match = true})) == errc::server_error);
+        CHECK(peer.requests.size() == 1);
+    }
+}
+
+TEST_CASE("client: checksums are sent, and those of the store compared")
+{
+    asio::io_context io;
+    const std::string sum = "4waSgw=="; // CRC32C of "123456789"
+    const auto object = [](const std::string& header) { return page("200 OK\r\n" + header, "123456789"); };
+    scripted_peer peer(io, {{{page("200 OK")},
+                             {object("x-amz-checksum-crc32c: " + sum)},
+                             {object("X-Amz-Checksum-Crc32c: AAAAAA==")},
+                             {object("x-amz-checksum-crc32c: AAAAAA==-3")},
+                             {object("Server: x")},
+                             {object("Server: x")}}});
+    client_options options = quick();
+    options.upload_checksum = checksum::crc32c;
+    client c = make(io, peer, options);
+    const std::string text = "123456789";
+    const const_byte_span body = std::as_bytes(std::span(text));
+    CHECK(run(io, c.put("b", "k", std::span(&body, 1))).ok());
+    CHECK(header_of(peer.requests[0], "x-amz-checksum-crc32c") == sum);
+    std::vector<std::byte> into(20);
+    CHECK(run(io, c.get("b", "k", into)));
+    CHECK(header_of(peer.requests[1], "x-amz-checksum-mode") == "ENABLED");
+    CHECK(run(io, c.get("b", "k", into)).code() == errc::checksum_mismatch);
+    CHECK(run(io, c.get("b", "k", into))); // of parts: says nothing about the whole
+    CHECK(run(io, c.get("b", "k", into)));
+    options.verify = checksum_check::required;
+    client strict = make(io, peer, options);
+    scripted_peer plain(io, {{{object("Server: x")}}});
+    client to_plain = make(io, plain, options);
+    CHECK(run(io, to_plain.get("b", "k", into)).code() == errc::checksum_mismatch);
+}
+
+TEST_CASE("client: a second read that fails does not end the first")
+{
+    // Both requests fail: the operation ends with the first one's reason, and nothing is left.
+    asio::io_context io;
+    std::vector<answer> first(9, {part(5, "0123456789")});
+    first[8] = {"", stall};
+    scripted_peer peer(io, {first, {{error("404 Not Found", "NoSuchKey")}}});
+    client_options options = quick();
+    options.hedge.min_samples = 8;
+    options.hedge.budget = 0.5;
+    options.retry.max_attempts = 1;
+    options.stall_timeout = 40ms;
+    client c = make(io, peer, options);
+    std::vector<std::byte> into;
+    for (int i = 0; i < 8; ++i)
+        CHECK(get_ten(io, c, into));
+    const auto got = get_ten(io, c, into);
+    CHECK_FALSE(got);
+    CHECK(got.error() == condition::timeout);
+    CHECK(c.connections().in_use() == 0);
+}
+
+} // namespace client_behaviour_test
