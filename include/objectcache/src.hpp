@@ -42,6 +42,8 @@
 #include <objectcache/s3/impl/retry.ipp>
 #include <objectcache/s3/impl/sigv4.ipp>
 #include <objectcache/s3/impl/throttle.ipp>
+#include <objectcache/s3/impl/tls_context.ipp>
+#include <objectcache/s3/impl/tls_stream.ipp>
 #include <objectcache/s3/impl/transfer.ipp>
 #include <objectcache/s3/impl/xml.ipp>
 #include <objectcache/s3/impl/xml_multipart.ipp>

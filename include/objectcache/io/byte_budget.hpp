@@ -56,6 +56,14 @@ public:
               std::make_shared<state>(state{capacity, 0, std::make_shared<fair_queue>(std::move(executor))}))
     {}
 
+    /** Grant up to so much from now on. Less than is in use takes nothing away: nobody else is served until enough came
+        back. More serves those in line. Who waits for more than the new capacity goes on waiting. */
+    void resize(std::uint64_t capacity)
+    {
+        state_->capacity = capacity;
+        state_->line->serve();
+    }
+
     [[nodiscard]] std::uint64_t capacity() const noexcept { return state_->capacity; }
     [[nodiscard]] std::uint64_t in_use() const noexcept { return state_->used; }
     [[nodiscard]] std::size_t waiters() const noexcept { return state_->line->waiters(); }

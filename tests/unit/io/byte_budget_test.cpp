@@ -123,6 +123,40 @@ TEST_CASE_FIXTURE(byte_budget_test::fixture, "what can never fit is refused at o
     CHECK(out->error() == condition::exhausted);
 }
 
+TEST_CASE_FIXTURE(byte_budget_test::fixture,
+                  "a budget that shrinks takes nothing away, one that grows serves the line")
+{
+    byte_budget_test::share a, b, c, d;
+    start(60, priority::load, a);
+    start(40, priority::load, b);
+    budget.resize(50);
+    start(20, priority::load, c);
+    start(60, priority::load, d);
+    REQUIRE(d);
+    CHECK(d->error() == condition::exhausted); // at the capacity of now
+    CHECK(budget.in_use() == 100);
+    b.reset();
+    poll();
+    CHECK_FALSE(c); // 60 of 50 are still out
+    a.reset();
+    poll();
+    CHECK(c);
+
+    d.reset();
+    start(50, priority::load, d); // waits for c
+    byte_budget_test::share e;
+    budget.resize(30);
+    start(10, priority::load, e);
+    c.reset();
+    poll();
+    CHECK_FALSE(d); // more than there is; it keeps its place
+    CHECK_FALSE(e);
+    budget.resize(60);
+    poll();
+    CHECK(d);
+    CHECK(e);
+}
+
 TEST_CASE("a ticket may outlive its budget, and a waiter its context")
 {
     byte_budget_test::share a, b;

@@ -191,4 +191,110 @@ TEST_CASE("pool: what the peer closed is not offered again, and what it left ope
     CHECK_FALSE(h.held.at("d").reused());
 }
 
+asio::awaitable<void> prewarm(connection_pool& pool, std::size_t n, std::optional<status>& out)
+{
+    std::string host = "127.0.0.1";
+    out.emplace(co_await pool.prewarm(std::move(host), n, deadline()));
+}
+
+TEST_CASE("pool: connections opened ahead are there when they are needed")
+{
+    asio::io_context io;
+    scripted_peer peer(io, std::vector<std::vector<answer>>(9, std::vector<answer>(1)));
+    connection_pool pool(io.get_executor(), *endpoint::parse(peer.url()), {.max_connections = 4});
+    std::optional<status> done;
+    REQUIRE(testing::run_coroutine(io, prewarm(pool, 3, done)));
+    CHECK(done->ok());
+    CHECK(pool.idle() == 3);
+    CHECK(pool.in_use() == 0);
+    REQUIRE(testing::run_coroutine(io, prewarm(pool, 3, done))); // they are there already
+    REQUIRE(testing::run_coroutine(io, prewarm(pool, 100, done)));
+    CHECK(pool.idle() == 4);
+    holder h{io, pool};
+    h.ask("a");
+    h.settle(1);
+    CHECK(h.held.at("a").reused());
+    CHECK(pool.idle() == 3);
+    CHECK(testing::run_until(io, [&] { return peer.connections == 4; }));
+}
+
+TEST_CASE("pool: what cannot be opened ahead says why")
+{
+    asio::io_context io;
+    tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
+    const auto where =
+        *endpoint::parse("http://127.0.0.1:" + std::to_string(acceptor.local_endpoint().port()));
+    acceptor.close();
+    connection_pool pool(io.get_executor(), where, {});
+    std::optional<status> done;
+    REQUIRE(testing::run_coroutine(io, prewarm(pool, 3, done)));
+    CHECK(done->code() == std::errc::connection_refused);
+    CHECK(pool.in_use() == 0);
+    CHECK(pool.idle() == 0);
+}
+
+TEST_CASE("pool: a pool in use closes what grew old; one that nobody uses has no work in the context")
+{
+    asio::io_context io;
+    auto& clock = asio::make_service<testing::manual_clock>(io);
+    tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0}); // nobody accepts: the kernel does
+    connection_pool pool(
+        io.get_executor(),
+        *endpoint::parse("http://127.0.0.1:" + std::to_string(acceptor.local_endpoint().port())),
+        {.max_idle = 20s});
+    holder h{io, pool};
+    for (const char* name : {"a", "b", "c"})
+        h.ask(name);
+    h.settle(3);
+    h.keep("a");
+    clock.advance(15s);
+    h.keep("b");
+    CHECK(pool.idle() == 2);
+    clock.advance(5s);
+    CHECK(testing::run_until(io, [&] { return pool.idle() == 1; }));
+    clock.advance(15s);
+    CHECK(testing::run_until(io, [&] { return pool.idle() == 0; }));
+    h.keep("c");
+    CHECK(pool.idle() == 1);
+    io.restart();
+    io.run(); // returns
+    CHECK(pool.idle() == 1);
+}
+
+TEST_CASE("pool: the number of connections starts low, follows SlowDown, and never passes the bound")
+{
+    asio::io_context io;
+    asio::make_service<testing::manual_clock>(io);
+    tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
+    const auto where =
+        *endpoint::parse("http://127.0.0.1:" + std::to_string(acceptor.local_endpoint().port()));
+    connection_pool pool(io.get_executor(), where,
+                         {.max_connections = 16, .control = {.min = 1, .initial = 4}});
+    CHECK(pool.limit() == 4);
+    holder h{io, pool};
+    for (int i = 0; i < 6; ++i)
+        h.ask(std::to_string(i));
+    h.settle(4);
+    CHECK(pool.in_use() == 4);
+    CHECK(pool.waiting() == 2);
+    pool.throttled();
+    const std::size_t cut = pool.limit();
+    CHECK(cut < 4);
+    CHECK(cut >= 1);
+    h.keep("0"); // one too many: closed, and nobody is served
+    io.restart();
+    io.poll();
+    CHECK(pool.idle() == 0);
+    CHECK(h.order.size() == 4);
+    for (const char* name : {"1", "2", "3"})
+        h.keep(name);
+    h.settle(6);
+    CHECK(pool.in_use() <= cut);
+
+    CHECK(connection_pool(io.get_executor(), where, {.max_connections = 2}).limit() == 2);
+    CHECK(connection_pool(io.get_executor(), where,
+                          {.max_connections = 32, .control = {.min = 32, .initial = 32}})
+              .limit() == 32);
+}
+
 } // namespace connection_pool_test

@@ -13,7 +13,7 @@ byte_budget::acquire(std::uint64_t amount, priority who, deadline until)
     if (amount > shared->capacity)
         co_return result<ticket>(errc::exhausted, "larger than the whole budget");
     std::function<bool()> take = [&] {
-        if (amount > shared->capacity - shared->used)
+        if (shared->used > shared->capacity || amount > shared->capacity - shared->used)
             return false;
         shared->used += amount;
         return true;

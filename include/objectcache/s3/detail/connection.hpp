@@ -3,14 +3,14 @@
 
 #include <objectcache/core/deadline.hpp>
 #include <objectcache/core/error.hpp>
-#include <objectcache/s3/endpoint.hpp>
+#include <objectcache/io/clock.hpp>
+#include <objectcache/s3/detail/proxy.hpp>
+#include <objectcache/s3/detail/tls_stream.hpp>
 #include <objectcache/s3/transfer.hpp>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/this_coro.hpp>
 
 #include <memory>
@@ -22,7 +22,7 @@ namespace objectcache::s3::detail {
 using asio::ip::tcp;
 
 /** Begin a coroutine that was spawned: nothing throws, and whatever kind of cancellation arrives is passed on as
-    terminal, the one kind that Asio's TLS streams listen to. */
+    terminal, the one kind that every operation of Asio listens to. */
 [[nodiscard]] inline asio::awaitable<void> fully_cancellable()
 {
     constexpr auto terminal = [](asio::cancellation_type kind) {
@@ -35,21 +35,25 @@ using asio::ip::tcp;
 /** A TCP connection, with TLS where the endpoint wants it, and the scratch buffer of the transfers on it. */
 class connection {
 public:
-    connection(const asio::any_io_executor& executor, std::string host, asio::ssl::context* tls)
+    /** @param tls  Null: without. */
+    connection(const asio::any_io_executor& executor, std::string host, std::shared_ptr<tls_context> tls)
         : socket_(executor)
         , host_(std::move(host))
-    {
-        if (tls)
-            tls_.emplace(socket_, *tls);
-    }
+        , tls_context_(std::move(tls))
+    {}
     connection(const connection&) = delete;
     connection& operator=(const connection&) = delete;
 
     [[nodiscard]] const std::string& host() const noexcept { return host_; }
     [[nodiscard]] byte_span scratch() const noexcept { return {scratch_.get(), transfer::head_limit}; }
 
-    /** Resolve, connect, shake hands. Does not bound its own time. */
-    [[nodiscard]] asio::awaitable<status> open(std::uint16_t port);
+    /** TCP alone. May be tried again with another address. Does not bound its own time. */
+    [[nodiscard]] asio::awaitable<status> connect(tcp::endpoint where);
+    /** What comes before the first exchange, once connected: the way through a proxy, the handshake of TLS. Does not bound
+        its own time.
+
+        @param via  To what we are connected instead of the host; null: to the host itself. */
+    [[nodiscard]] asio::awaitable<status> begin(std::uint16_t port, const proxy* via);
 
     /** Carry out the transfer, as far as it goes. The socket is quiet when this returns, whatever the outcome. */
     [[nodiscard]] asio::awaitable<void> run(transfer& t);
@@ -57,18 +61,27 @@ public:
     /** Has the peer neither closed the connection nor sent what nobody asked for? A question to the kernel, not to the
         peer: the answer may be out of date. */
     [[nodiscard]] bool is_quiet();
+    /** Was an earlier TLS session resumed? */
+    [[nodiscard]] bool resumed() const noexcept { return tls_ && tls_->resumed(); }
 
     time_point idle_since{};
-    bool used = false; ///< has carried an exchange before
+    bool used = false;       ///< has lain idle: the server may have closed it
+    std::uint64_t moved = 0; ///< bytes, both ways
 
 private:
-    [[nodiscard]] status expect_host();
-    [[nodiscard]] std::string handshake_failure(boost::system::error_code ec);
+    [[nodiscard]] asio::awaitable<status> tunnel(std::uint16_t port, const proxy& via);
+    [[nodiscard]] asio::awaitable<status> shake_hands();
+    /** Wait for what TLS waits for. Unlike the waits of Asio it is not begun by a coroutine that was cancelled before. */
+    [[nodiscard]] asio::awaitable<boost::system::error_code> ready(tls_stream::step::outcome what);
+    /** Let other work of this thread have its turn. */
+    [[nodiscard]] asio::awaitable<boost::system::error_code> pause();
+    [[nodiscard]] static tls_stream::step attempt(tls_stream& tls, transfer& t);
     static void report(transfer& t, boost::system::error_code ec);
 
     tcp::socket socket_;
-    std::optional<asio::ssl::stream<tcp::socket&>> tls_;
     std::string host_;
+    std::shared_ptr<tls_context> tls_context_;
+    std::optional<tls_stream> tls_; // goes before its socket
     std::unique_ptr<std::byte[]> scratch_ = std::make_unique_for_overwrite<std::byte[]>(transfer::head_limit);
 };
 

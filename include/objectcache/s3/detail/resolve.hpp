@@ -3,6 +3,7 @@
 
 #include <objectcache/core/result.hpp>
 #include <objectcache/io/latch.hpp>
+#include <objectcache/s3/detail/address_book.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -15,11 +16,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace objectcache::s3::detail {
-
-using addresses = std::vector<asio::ip::tcp::endpoint>;
 
 /** The addresses of a host for which nobody needs to be asked: a literal, or localhost and everything below it
     (RFC 6761). Empty for any other. */

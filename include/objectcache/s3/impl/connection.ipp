@@ -3,136 +3,176 @@
 
 #include <objectcache/core/config.hpp>
 #include <objectcache/s3/detail/connection.hpp>
-#include <objectcache/s3/detail/resolve.hpp>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
-#include <boost/asio/ssl/error.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
-
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <openssl/x509_vfy.h>
 
 #include <sys/socket.h>
 
 #include <array>
+#include <cerrno>
 
 namespace objectcache::s3::detail {
 
-OBJECTCACHE_DECL asio::awaitable<status> connection::open(std::uint16_t port)
+OBJECTCACHE_DECL asio::awaitable<status> connection::connect(tcp::endpoint where)
 {
-    const auto token = asio::as_tuple(asio::use_awaitable);
-    result<addresses> found = co_await resolve(socket_.get_executor(), host_, port);
-    if (!found)
-        co_return found.error();
-    boost::system::error_code ec;
     boost::system::error_code ignored;
-    for (const tcp::endpoint& address : *found) {
-        socket_.close(ignored);
-        std::tie(ec) = co_await socket_.async_connect(address, token);
-        if (!ec || ec == asio::error::operation_aborted)
-            break;
-    }
+    socket_.close(ignored);
+    const auto [ec] = co_await socket_.async_connect(where, asio::as_tuple(asio::use_awaitable));
     if (ec)
         co_return status(error_code(ec));
-    socket_.set_option(tcp::no_delay(true),
-                       ignored); // a request is one write; waiting for more gains nothing
-    if (!tls_)
-        co_return status();
-
-    if (status bad = expect_host(); !bad.ok())
-        co_return bad;
-    std::tie(ec) = co_await tls_->async_handshake(asio::ssl::stream_base::client, token);
-    if (ec == asio::error::operation_aborted)
-        co_return status(error_code(ec));
-    if (ec)
-        co_return status(errc::tls_failed, handshake_failure(ec));
+    // A request is one write; waiting for more gains nothing.
+    socket_.set_option(tcp::no_delay(true), ignored);
     co_return status();
 }
 
-/** The certificate must be for the host we meant, and a server of many names must know which. */
-OBJECTCACHE_DECL status connection::expect_host()
+OBJECTCACHE_DECL asio::awaitable<status> connection::begin(std::uint16_t port, const proxy* via)
 {
-    SSL* ssl = tls_->native_handle();
-    X509_VERIFY_PARAM* wanted = SSL_get0_param(ssl);
-    X509_VERIFY_PARAM_set_hostflags(wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    boost::system::error_code not_an_address;
-    static_cast<void>(asio::ip::make_address(host_, not_an_address));
-    const bool good = not_an_address ? X509_VERIFY_PARAM_set1_host(wanted, host_.data(), host_.size()) == 1 &&
-                                           SSL_set_tlsext_host_name(ssl, host_.c_str()) == 1
-                                     : X509_VERIFY_PARAM_set1_ip_asc(wanted, host_.c_str()) == 1;
-    return good ? status() : status(errc::tls_failed, "OpenSSL does not take '" + host_ + "' as a host");
+    status done;
+    if (via)
+        done = co_await tunnel(port, *via);
+    if (done.ok() && tls_context_)
+        done = co_await shake_hands();
+    co_return done;
 }
 
-OBJECTCACHE_DECL std::string connection::handshake_failure(boost::system::error_code ec)
+OBJECTCACHE_DECL asio::awaitable<status> connection::tunnel(std::uint16_t port, const proxy& via)
 {
-    if (const long why = SSL_get_verify_result(tls_->native_handle()); why != X509_V_OK)
-        return std::string("certificate of ") + host_ + ": " + X509_verify_cert_error_string(why);
-    return "TLS handshake: " + ec.message();
+    exchange what;
+    what.head = via.connect_head(host_, port);
+    what.answer = expect::head; // whatever follows is the tunnel
+    transfer t(std::move(what), scratch());
+    co_await run(t);
+    const unsigned code = t.response().status;
+    if (code / 100 == 2 && t.outcome().ok())
+        co_return status();
+    if (t.outcome() == condition::cancelled)
+        co_return t.outcome();
+    if (code == 0 || code / 100 == 2) // no answer, or none that is HTTP
+        co_return status(t.outcome().code(), via.name() + ": " + t.outcome().detail());
+    co_return status(code == 401 || code == 403 || code == 407 ? errc::access_denied : errc::unreachable,
+                     via.name() + ": " + std::to_string(code) + " to CONNECT " + host_);
+}
+
+OBJECTCACHE_DECL asio::awaitable<status> connection::shake_hands()
+{
+    tls_.emplace(tls_context_, socket_.native_handle(), host_);
+    if (status bad = tls_->prepare(); !bad.ok())
+        co_return bad;
+    for (;;) {
+        const tls_stream::step step = tls_->handshake();
+        if (step.what == tls_stream::step::outcome::done)
+            co_return status();
+        if (step.what == tls_stream::step::outcome::failed || step.what == tls_stream::step::outcome::ended)
+            co_return status(errc::tls_failed, tls_->handshake_failure());
+        const boost::system::error_code ec = co_await ready(step.what);
+        if (ec)
+            co_return status(error_code(ec));
+    }
+}
+
+OBJECTCACHE_DECL asio::awaitable<boost::system::error_code> connection::ready(tls_stream::step::outcome what)
+{
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    if (cancellation.cancelled() != asio::cancellation_type::none)
+        co_return asio::error::operation_aborted;
+    const auto side =
+        what == tls_stream::step::outcome::wait_writable ? tcp::socket::wait_write : tcp::socket::wait_read;
+    const auto [ec] = co_await socket_.async_wait(side, asio::as_tuple(asio::use_awaitable));
+    co_return ec;
+}
+
+OBJECTCACHE_DECL asio::awaitable<boost::system::error_code> connection::pause()
+{
+    co_await asio::post(socket_.get_executor(), asio::use_awaitable);
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    if (cancellation.cancelled() != asio::cancellation_type::none)
+        co_return asio::error::operation_aborted;
+    co_return boost::system::error_code();
 }
 
 OBJECTCACHE_DECL void connection::report(transfer& t, boost::system::error_code ec)
 {
-    if (ec == asio::error::eof || ec == asio::ssl::error::stream_truncated)
+    if (ec == asio::error::eof)
         t.ended();
-    else if (ec.category() == asio::error::get_ssl_category() ||
-             ec.category() == asio::ssl::error::get_stream_category())
-        t.failed(make_error_code(errc::tls_failed));
     else
         t.failed(ec);
+}
+
+/** Moves what can be moved without a wait. */
+OBJECTCACHE_DECL tls_stream::step connection::attempt(tls_stream& tls, transfer& t)
+{
+    if (t.next() == transfer::want::receive)
+        return tls.read(t.room());
+    std::array<const_byte_span, 1> first;
+    return tls.write(t.unsent(first).front());
 }
 
 OBJECTCACHE_DECL asio::awaitable<void> connection::run(transfer& t)
 {
     const auto token = asio::as_tuple(asio::use_awaitable);
-    boost::system::error_code ec;
-    std::size_t n = 0;
+    constexpr std::size_t turn = std::size_t(256)
+                                 << 10; // bytes moved without a wait before others have theirs
+    std::size_t unbroken = 0;
     while (t.next() != transfer::want::done) {
-        if (t.next() == transfer::want::send) {
+        const transfer::want wanted = t.next();
+        boost::system::error_code ec;
+        std::size_t n = 0;
+        if (tls_) {
+            const tls_stream::step step = attempt(*tls_, t);
+            switch (step.what) {
+            case tls_stream::step::outcome::done:
+                n = step.bytes;
+                unbroken += n;
+                break;
+            case tls_stream::step::outcome::ended:
+                ec = asio::error::eof;
+                break;
+            case tls_stream::step::outcome::failed:
+                t.failed(step.why);
+                continue;
+            default:
+                unbroken = 0;
+                ec = co_await ready(step.what);
+                break;
+            }
+            if (unbroken >= turn) {
+                unbroken = 0;
+                ec = co_await pause();
+            }
+        } else if (wanted == transfer::want::send) {
             std::array<const_byte_span, 16> parts;
             std::array<asio::const_buffer, parts.size()> list;
             const auto unsent = t.unsent(parts);
             for (std::size_t i = 0; i < unsent.size(); ++i)
                 list[i] = asio::const_buffer(unsent[i].data(), unsent[i].size());
             const std::span<const asio::const_buffer> buffers(list.data(), unsent.size());
-            if (tls_)
-                std::tie(ec, n) = co_await tls_->async_write_some(buffers, token);
-            else
-                std::tie(ec, n) = co_await socket_.async_write_some(buffers, token);
-            if (ec)
-                report(t, ec);
-            else
-                t.sent(n);
+            std::tie(ec, n) = co_await socket_.async_write_some(buffers, token);
         } else {
             const byte_span room = t.room();
             const asio::mutable_buffer buffer(room.data(), room.size());
-            if (tls_)
-                std::tie(ec, n) = co_await tls_->async_read_some(buffer, token);
-            else
-                std::tie(ec, n) = co_await socket_.async_read_some(buffer, token);
-            if (n != 0)
-                t.received(n);
-            if (ec && t.next() == transfer::want::receive)
-                report(t, ec);
+            std::tie(ec, n) = co_await socket_.async_read_some(buffer, token);
         }
+        moved += n;
+        if (n != 0 && wanted == transfer::want::send)
+            t.sent(n);
+        else if (n != 0)
+            t.received(n);
+        if (ec && t.next() == wanted)
+            report(t, ec);
     }
 }
 
 OBJECTCACHE_DECL bool connection::is_quiet()
 {
-    if (tls_) { // what OpenSSL holds the kernel does not know of
-        const SSL* ssl = tls_->native_handle();
-        if (SSL_has_pending(ssl) == 1 || BIO_ctrl_pending(SSL_get_rbio(ssl)) != 0)
-            return false;
-    }
+    if (tls_)
+        return tls_->is_quiet();
     std::byte probe;
     const auto n = ::recv(socket_.native_handle(), &probe, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (n < 0)
-        return errno == EAGAIN || errno == EWOULDBLOCK;
-    // Session tickets come before the first answer; whatever comes after one answers no request of ours.
-    return n > 0 && tls_ && !used;
+    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 } // namespace objectcache::s3::detail
