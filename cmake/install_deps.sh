@@ -4,6 +4,7 @@
 #   cmake/install_deps.sh build          what building the library's examples needs
 #   cmake/install_deps.sh build test     and what the test suite needs
 #   cmake/install_deps.sh rgw            a real S3 server, and the clients it is shared with: Ceph, boto3, s3cmd
+#   cmake/install_deps.sh bench          what bench/ compares us with: nginx, libcurl, the AWS CRT
 #   cmake/install_deps.sh --list ...     print the packages that are missing, install nothing
 #
 # Debian 12 or a later relative of it. Installs only what is missing, asks nothing, and needs root or sudo only then.
@@ -12,6 +13,7 @@ set -euo pipefail
 build=(cmake ninja-build g++ pkg-config libboost1.81-dev libssl-dev libxxhash-dev liburing-dev libcli11-dev libopenblas-dev)
 test=(doctest-dev python3 clang-14 libclang-rt-14-dev clang-format-14)
 rgw=(ceph-mon ceph-osd radosgw ceph-common curl openssl python3-boto3 s3cmd)
+bench=(nginx-light libcurl4-openssl-dev python3-awscrt)
 
 list_only=''
 packages=()
@@ -21,7 +23,8 @@ for argument in "$@"; do
     build) packages+=("${build[@]}") ;;
     test) packages+=("${test[@]}") ;;
     rgw) packages+=("${rgw[@]}") ;;
-    *) echo "usage: $0 [--list] build [test] [rgw]" >&2; exit 2 ;;
+    bench) packages+=("${bench[@]}") ;;
+    *) echo "usage: $0 [--list] build [test] [rgw] [bench]" >&2; exit 2 ;;
     esac
 done
 
