@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/s3/sigv4.hpp>
 
+#include <objectcache/s3/detail/sha256.hpp>
+
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -256,6 +258,17 @@ TEST_CASE("sigv4: what a verifier refuses")
         CHECK(verify(flipped, example(headers), at, "secret") == condition::denied);
         c = kept;
     }
+}
+
+TEST_CASE("HMAC-SHA-256: vectors of RFC 4231, a short key and one of more than a block")
+{
+    const auto hmac = [](const std::string& key, std::string_view text) {
+        return detail::hmac_sha256(detail::as_bytes(key), text).hex();
+    };
+    CHECK(hmac("Jefe", "what do ya want for nothing?") ==
+          "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    CHECK(hmac(std::string(131, '\xaa'), "Test Using Larger Than Block-Size Key - Hash Key First") ==
+          "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }
 
 } // namespace sigv4_test

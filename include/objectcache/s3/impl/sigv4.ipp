@@ -29,6 +29,7 @@ struct canonical_field {
     out.reserve(headers.size());
     for (const field& h : headers) {
         std::string value;
+        value.reserve(h.value.size());
         for (const char c : trimmed(h.value))
             if (c != ' ' || value.empty() || value.back() != ' ')
                 value += c;
