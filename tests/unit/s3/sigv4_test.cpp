@@ -263,7 +263,7 @@ TEST_CASE("sigv4: what a verifier refuses")
 TEST_CASE("HMAC-SHA-256: vectors of RFC 4231, a short key and one of more than a block")
 {
     const auto hmac = [](const std::string& key, std::string_view text) {
-        return detail::hmac_sha256(detail::as_bytes(key), text).hex();
+        return s3::detail::hmac_sha256(s3::detail::as_bytes(key), text).hex();
     };
     CHECK(hmac("Jefe", "what do ya want for nothing?") ==
           "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");

@@ -20,7 +20,7 @@
 using namespace objectcache;
 using namespace objectcache::s3;
 
-namespace connection_proxy_test {
+namespace proxy_test {
 
 using namespace std::chrono_literals;
 using asio::ip::tcp;
@@ -229,4 +229,4 @@ TEST_CASE("proxy: one that is not there, is silent, or is no URL")
     CHECK(v.opened == condition::invalid);
 }
 
-} // namespace connection_proxy_test
+} // namespace proxy_test

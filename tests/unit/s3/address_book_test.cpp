@@ -16,7 +16,7 @@
 using namespace objectcache;
 using namespace objectcache::s3;
 
-namespace connection_addresses_test {
+namespace address_book_test {
 
 using namespace std::chrono_literals;
 using asio::ip::tcp;
@@ -199,4 +199,4 @@ TEST_CASE_FIXTURE(fixture,
     CHECK(open().ok());
 }
 
-} // namespace connection_addresses_test
+} // namespace address_book_test
