@@ -190,10 +190,10 @@ crc64nvme_by_instruction(std::uint64_t crc, const_byte_span bytes) noexcept
         return std::array{power_of_x(crc64nvme_polynomial, bits + 63),
                           power_of_x(crc64nvme_polynomial, bits - 1)};
     };
-    constexpr auto far = factors(8 * width);
-    constexpr auto near = factors(128);
-    const __m128i by_width = load_128(far.data());
-    const __m128i by_one = load_128(near.data());
+    constexpr auto by_width_factors = factors(8 * width);
+    constexpr auto by_one_factors = factors(128);
+    const __m128i by_width = load_128(by_width_factors.data());
+    const __m128i by_one = load_128(by_one_factors.data());
 
     const std::byte* at = bytes.data();
     std::size_t left = bytes.size();
