@@ -57,6 +57,7 @@ struct cache_world {
     static asio::awaitable<void> store_all(cache_world& w)
     {
         const oc::store_report report = co_await w.kv.store(w.where, w.tokens, w.source.pages());
+        CAPTURE(report.failed.message());
         CHECK(report.stored == chunks);
         CHECK_FALSE(co_await w.kv.close());
     }

@@ -74,7 +74,6 @@ TEST_CASE("hostile: every script ends in time, with the right condition, and lea
     const auto files = script_files();
     REQUIRE_FALSE(files.empty());
     std::printf("%zu scripts on %s\n", files.size(), objectcache::reactor_backend());
-    std::size_t pending = 0;
     for (const fs::path& file : files) {
         const auto what = parse_script(file.stem().string(), text_of(file));
         CHECK_MESSAGE(what.ok(), what.error().message());
@@ -88,11 +87,6 @@ TEST_CASE("hostile: every script ends in time, with the right condition, and lea
             performance p(*what, who, ca.name());
             offences = p.run();
             summary = p.summary();
-            if (p.is_pending())
-                verdict = "pending until " + what->pending->until;
-            if (p.has_arrived())
-                verdict = "good, and no longer pending: delete that line of the script";
-            pending += p.is_pending();
         }
         if (open_files() != files_before)
             offences.push_back("a file descriptor leaks");
@@ -104,7 +98,6 @@ TEST_CASE("hostile: every script ends in time, with the right condition, and lea
         std::printf("  %-34s %s (%s)\n", what->name.c_str(), verdict.c_str(), summary.c_str());
         CHECK_MESSAGE(offences.empty(), what->name, ": ", what->about, all);
     }
-    std::printf("%zu pending\n", pending);
 }
 
 namespace hostile {
@@ -142,6 +135,4 @@ TEST_CASE("hostile: what scripts do not allow is found")
     CHECK(has(offences_of(get + "expect: absent\nidle: 3", "read\nrespond 404 NoSuchKey\nagain"),
               "1 connections are kept"));
     CHECK(has(offences_of(get + "expect: ok", "read\nhead\nsend \"x\" x 10000\nagain"), "other bytes"));
-    CHECK(has(offences_of(get + "expect: ok\npending: denied until spring", "read\nfin"), "expected ok"));
-    CHECK(offences_of(get + "expect: ok\npending: unavailable until spring", "read\nfin").empty());
 }

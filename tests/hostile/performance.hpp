@@ -161,14 +161,11 @@ public:
     [[nodiscard]] std::vector<std::string> run()
     {
         for (const operation& op : script_.operations)
-            for (std::uint64_t i = 0; i < op.times && offences_.empty() && !is_pending_; ++i) {
+            for (std::uint64_t i = 0; i < op.times && offences_.empty(); ++i) {
                 run_operation(op);
                 let_a_second_pass();
             }
-        if (!is_pending_)
-            judge_server();
-        if (script_.pending && !is_pending_ && offences_.empty())
-            arrived_ = true;
+        judge_server();
         connections_ = player_.connections;
         requests_ = player_.requests;
         heal();
@@ -176,10 +173,6 @@ public:
         return std::move(offences_);
     }
 
-    /** Did the client behave as it does until what is pending comes? */
-    [[nodiscard]] bool is_pending() const noexcept { return is_pending_; }
-    /** Did it behave as the script wants, though the script calls that pending? */
-    [[nodiscard]] bool has_arrived() const noexcept { return arrived_; }
     [[nodiscard]] std::string summary() const
     {
         return last_ + "; connections: " + std::to_string(connections_) +
@@ -281,9 +274,7 @@ private:
             return c ? out->what == *c : out->what.ok();
         };
         if (std::none_of(op.outcomes.begin(), op.outcomes.end(), is)) {
-            is_pending_ = script_.pending && is(script_.pending->today);
-            if (!is_pending_)
-                offence("expected " + name_of(op.outcomes.front()) + ", got " + last_);
+            offence("expected " + name_of(op.outcomes.front()) + ", got " + last_);
             return;
         }
         if (last_.find(op.message) == last_.npos)
@@ -344,8 +335,6 @@ private:
     std::string last_;
     std::uint64_t connections_ = 0, requests_ = 0; // of the script, without what follows
     int asked_ = 0;
-    bool is_pending_ = false;
-    bool arrived_ = false;
     asio::io_context io_;
     manual_clock& clock_ = asio::make_service<manual_clock>(io_);
     player player_;

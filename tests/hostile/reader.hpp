@@ -351,14 +351,6 @@ private:
         }
         return true;
     }
-    if (key == "pending") { // unavailable until retries
-        const auto until = value.find(" until ");
-        const auto today = outcome(value.substr(0, until));
-        if (until == value.npos || !today)
-            return false;
-        out.pending = {*today, std::string(value.substr(until + 7))};
-        return true;
-    }
     if (key == "deadline") {
         const auto at = time(value);
         out.until = at ? std::optional<duration>(*at) : std::nullopt;

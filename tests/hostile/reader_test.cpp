@@ -35,7 +35,6 @@ requests: <=4
 connections: >=2
 idle: 1
 tls: yes
-pending: unavailable until it is written
 
 # a comment
 connection x 2
@@ -69,9 +68,6 @@ connection always
     CHECK(s.connections.contains(2));
     CHECK(s.idle == 1);
     CHECK(s.tls);
-    REQUIRE(s.pending);
-    CHECK(name_of(s.pending->today) == "unavailable");
-    CHECK(s.pending->until == "it is written");
 
     REQUIRE(s.blocks.size() == 2);
     CHECK(s.blocks[0].times == 2);
@@ -79,7 +75,7 @@ connection always
     const auto& steps = s.blocks[0].steps;
     REQUIRE(steps.size() == 5);
     CHECK(steps[0].word == "expired");
-    CHECK(steps[1].line == 18);
+    CHECK(steps[1].line == 17);
     CHECK(steps[1].word == "head");
     CHECK(steps[1].texts == std::vector<std::string>{"A: \"b\"", "C"});
     REQUIRE(steps[1].ahead);
@@ -109,10 +105,9 @@ TEST_CASE("hostile: what is no script is refused, with its line")
     CHECK(setting_error("deadline: 5s").empty());
     CHECK(step_error("wait 5s").empty());
     CHECK(setting_error("colour: red") == "s:4: not a setting: colour: red");
-    for (const char* const line :
-         {"deadline: soon", "deadline: 5", "requests: many", "tls: maybe", "expect: happiness",
-          "pending: unavailable", "pending: sad until spring", "operation: post", "operation: get 5",
-          "operation: get 9-5", "operation: get x 0", "operation: put", "no colon"})
+    for (const char* const line : {"deadline: soon", "deadline: 5", "requests: many", "tls: maybe",
+                                   "expect: happiness", "operation: post", "operation: get 5",
+                                   "operation: get 9-5", "operation: get x 0", "operation: put", "no colon"})
         CHECK_MESSAGE(setting_error(line).starts_with("s:4: not a setting"), line);
     for (const char* const line :
          {"dance",      "wait",          "wait 5",         "wait 5s 5s",       "send",

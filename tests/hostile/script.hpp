@@ -81,12 +81,6 @@ struct bound {
     [[nodiscard]] bool contains(std::uint64_t n) const noexcept { return n >= least && n <= most; }
 };
 
-/** What the client does today, where that is not yet what the script wants. */
-struct pending_state {
-    std::optional<condition> today; ///< of the first operation that has not its outcome
-    std::string until;
-};
-
 struct script {
     std::string name;
     std::string about;
@@ -96,8 +90,7 @@ struct script {
     bound connections{1, for_ever};
     std::uint64_t idle = 0; ///< connections kept after a failure
     bool tls = false;
-    bool refuse = false; ///< nobody listens
-    std::optional<pending_state> pending;
+    bool refuse = false;                  ///< nobody listens
     std::vector<connection_block> blocks; ///< connections beyond them are served honestly
 };
 

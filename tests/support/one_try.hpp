@@ -15,7 +15,7 @@ inline objectcache::s3::client_options one_try(objectcache::s3::client_options o
     options.circuit.consecutive_failures = std::numeric_limits<unsigned>::max();
     options.circuit.min_requests = std::numeric_limits<unsigned>::max();
     options.hedge.budget = 0;
-    options.throttling.min_rate = 1e9;
+    options.throttling.enabled = false;
     return options;
 }
 

@@ -21,6 +21,8 @@ struct credentials {
     std::string session_token; ///< of temporary credentials; empty otherwise
     std::optional<std::chrono::system_clock::time_point> expiry; ///< none: until somebody revokes them
 
+    friend bool operator==(const credentials&, const credentials&) = default;
+
     /** AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary credentials, AWS_SESSION_TOKEN. */
     [[nodiscard]] static result<credentials> from_env();
 

@@ -9,6 +9,7 @@ namespace objectcache::s3 {
 
 /** Rates are requests per second. */
 struct throttle_options {
+    bool enabled = true;   ///< false: nothing is ever held back
     double min_rate = 0.5; ///< never slower: some request must find out that the store has recovered
     double cut = 0.85;     ///< factor of the rate on refusal, in [0.5, 1)
     duration plateau = std::chrono::seconds(5); ///< from a cut until the refused rate is tried again

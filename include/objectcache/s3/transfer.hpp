@@ -129,7 +129,7 @@ private:
     detail::body_sink body_;
     std::uint64_t remaining_ = 0; // of a counted body
     std::uint64_t progress_ = 0;
-    std::size_t head_size_ = 0;   // with interim heads
+    std::size_t head_size_ = 0; // with interim heads
     unsigned interim_ = 0;
     status send_failure_;
     status outcome_;

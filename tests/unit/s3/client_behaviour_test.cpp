@@ -154,6 +154,49 @@ TEST_CASE("client: a clock that the store still finds wrong is not put right for
     CHECK(peer.requests.size() == 2);
 }
 
+TEST_CASE("client: what is put right during one operation is right for those beside it")
+{
+    struct answers {
+        std::string refusal;
+        const char* header;
+        const char* after;
+    };
+    const answers all[] = {
+        {error("403 Forbidden\r\nDate: Mon, 02 Jan 2040 03:04:05 GMT", "RequestTimeTooSkewed"), "x-amz-date",
+         "20400102T0304"},
+        {error("301 Moved Permanently\r\nx-amz-bucket-region: eu-west-1", "PermanentRedirect"),
+         "Authorization", "/eu-west-1/s3/"},
+        {error("400 Bad Request", "ExpiredToken"), "Authorization", "Credential=AK2/"},
+    };
+    for (const answers& one : all) {
+        CAPTURE(one.after);
+        asio::io_context io;
+        const std::vector<answer> life = {{one.refusal}, {part(5, "0123456789")}};
+        scripted_peer peer(io, {life, life, life});
+        int asked = 0;
+        const credentials_provider source = [&]() -> asio::awaitable<result<credentials>> {
+            credentials out{"AK" + std::to_string(++asked), "SK", "T", {}};
+            co_return out;
+        };
+        client c(io.get_executor(), *endpoint::parse(peer.url()),
+                 cached_credentials(io.get_executor(), source), quick());
+        int good = 0;
+        const auto body = [](client store, int& count) -> asio::awaitable<void> {
+            std::vector<std::byte> into(10);
+            const auto got = co_await store.get("b", "k", {5, 10}, into);
+            count += got.ok();
+        };
+        for (int i = 0; i < 3; ++i)
+            asio::co_spawn(io, body(c, good), asio::detached);
+        REQUIRE(testing::run_until(io, [&] { return c.counters().operations == 3 && good == 3; }));
+        REQUIRE(peer.requests.size() == 6);
+        CHECK(std::count_if(peer.requests.begin(), peer.requests.end(), [&](const std::string& request) {
+                  return header_of(request, one.header).find(one.after) != std::string::npos;
+              }) == 3);
+        CHECK(asked <= 2);
+    }
+}
+
 TEST_CASE("client: credentials that expire in flight are asked for again")
 {
     asio::io_context io;
@@ -335,12 +378,11 @@ TEST_CASE("client: checksums are sent, and those of the store compared")
     asio::io_context io;
     const std::string sum = "4waSgw=="; // CRC32C of "123456789"
     const auto object = [](const std::string& header) { return page("200 OK\r\n" + header, "123456789"); };
-    scripted_peer peer(io, {{{page("200 OK")},
-                             {object("x-amz-checksum-crc32c: " + sum)},
-                             {object("X-Amz-Checksum-Crc32c: AAAAAA==")},
-                             {object("x-amz-checksum-crc32c: AAAAAA==-3")},
-                             {object("Server: x")},
-                             {object("Server: x")}}});
+    const answer wrong{object("X-Amz-Checksum-Crc32c: AAAAAA==")};
+    scripted_peer peer(io, {{{page("200 OK")}, {object("x-amz-checksum-crc32c: " + sum)}, wrong},
+                            {{object("x-amz-checksum-crc32c: " + sum)}, wrong},
+                            {wrong},
+                            {{object("x-amz-checksum-crc32c: AAAAAA==-3")}, {object("Server: x")}}});
     client_options options = quick();
     options.upload_checksum = checksum::crc32c;
     client c = make(io, peer, options);
@@ -351,12 +393,16 @@ TEST_CASE("client: checksums are sent, and those of the store compared")
     std::vector<std::byte> into(20);
     CHECK(run(io, c.get("b", "k", into)));
     CHECK(header_of(peer.requests[1], "x-amz-checksum-mode") == "ENABLED");
+    CHECK(run(io,
+              c.get("b", "k",
+                    into))); // the second time, on a connection that is not the one that brought wrong bytes
+    CHECK(c.counters().retries == 1);
     CHECK(run(io, c.get("b", "k", into)).code() == errc::checksum_mismatch);
+    CHECK(c.counters().retries == 2);
     CHECK(run(io, c.get("b", "k", into))); // of parts: says nothing about the whole
     CHECK(run(io, c.get("b", "k", into)));
     options.verify = checksum_check::required;
-    client strict = make(io, peer, options);
-    scripted_peer plain(io, {{{object("Server: x")}}});
+    scripted_peer plain(io, {{{object("Server: x")}}, {{object("Server: x")}}});
     client to_plain = make(io, plain, options);
     CHECK(run(io, to_plain.get("b", "k", into)).code() == errc::checksum_mismatch);
 }

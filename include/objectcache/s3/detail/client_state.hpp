@@ -93,6 +93,7 @@ struct client::operation {
     bool conditional = false;
     bool repeatable = true;
     bool hedged = false;
+    bool verified = false; // against the checksums that the store keeps
     priority who = priority::load;
     deadline until;
 
@@ -117,7 +118,11 @@ struct client::attempt {
     response_head head;
     std::string text;
     std::size_t received = 0;
+
+    // What it was sent with: others may have put it right while it was under way.
     credentials signed_as;
+    std::chrono::seconds skew{};
+    std::string host, region;
 
     [[nodiscard]] bool won() const noexcept { return ended && outcome.ok(); }
 

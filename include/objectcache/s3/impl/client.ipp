@@ -40,16 +40,14 @@ OBJECTCACHE_DECL asio::awaitable<result<object_info>> client::read(std::shared_p
     op.hedged = true;
     op.until = options.until;
     const field ask_for_checksum{"x-amz-checksum-mode", "ENABLED"};
-    const bool verified = !range && self->options.verify != checksum_check::off;
-    if (verified)
+    op.verified = !range && self->options.verify != checksum_check::off;
+    if (op.verified)
         op.what.headers = std::span(&ask_for_checksum, 1);
     if (key.empty() || (range && range->size != destination.size()))
         co_return result<object_info>(errc::invalid_argument,
                                       describe(op.what, self->home.where) +
                                           ": the destination is not of the range's size, or no key");
     status done = co_await run(self, op);
-    if (done.ok() && verified)
-        done = verify(*self, op);
     if (!done.ok())
         co_return done;
     object_info out{op.received, std::move(op.head.etag), std::move(op.head.last_modified)};
@@ -59,24 +57,22 @@ OBJECTCACHE_DECL asio::awaitable<result<object_info>> client::read(std::shared_p
 }
 
 /** Is the object the one that was stored, as far as its checksums tell? */
-OBJECTCACHE_DECL status client::verify(const state& self, const operation& op)
+OBJECTCACHE_DECL status client::verify(const state& self, const attempt& done)
 {
     bool compared = false;
     for (const checksum kind : {checksum::crc64nvme, checksum::crc32c, checksum::sha256}) {
-        const std::string& claimed = op.head.checksums[static_cast<std::size_t>(kind)];
+        const std::string& claimed = done.head.checksums[static_cast<std::size_t>(kind)];
         if (claimed.empty() || compared)
             continue;
-        const const_byte_span body = const_byte_span(op.destination).first(op.received);
+        const const_byte_span body = const_byte_span(done.destination).first(done.received);
         const auto match = compare_checksum(kind, claimed, checksum_of(kind, std::span(&body, 1)));
         if (match == checksum_match::different)
-            return {errc::checksum_mismatch, describe(op.what, self.home.where) + ": " +
-                                                 std::string(checksum_name(kind)) +
-                                                 " of what arrived is not what the store says"};
+            return {errc::checksum_mismatch,
+                    std::string(checksum_name(kind)) + " of what arrived is not what the store says"};
         compared = match == checksum_match::equal;
     }
     if (!compared && self.options.verify == checksum_check::required)
-        return {errc::checksum_mismatch,
-                describe(op.what, self.home.where) + ": the store sent no checksum that could be compared"};
+        return {errc::checksum_mismatch, "the store sent no checksum that could be compared"};
     return {};
 }
 

@@ -67,6 +67,7 @@ OBJECTCACHE_DECL asio::awaitable<status> client::perform(std::shared_ptr<state> 
         if (ended == errc::throttled) {
             ++self->count.throttled;
             pace.refused(sent, now);
+            self->pool.throttled();
         } else if (verdict_on_endpoint(ended) == verdict::alive) {
             pace.accepted(now);
         }
@@ -227,6 +228,9 @@ OBJECTCACHE_DECL asio::awaitable<void> client::exchange_once(std::shared_ptr<sta
         state::place& place = self->place_of(op.what.bucket);
         const auto now = std::chrono::floor<std::chrono::seconds>(self->time.date() + self->skew);
         mine.signed_as = self->current;
+        mine.skew = self->skew;
+        mine.host = place.where.host;
+        mine.region = place.where.region;
         result<std::string> head = serialize(op.what, place.where, self->current, place.sign, now);
         if (!head) {
             mine.outcome = head.error();
@@ -252,16 +256,19 @@ OBJECTCACHE_DECL asio::awaitable<void> client::exchange_once(std::shared_ptr<sta
         mine.under_way = &t;
         co_await connection.run(t);
         mine.under_way = nullptr;
-        if (t.reusable())
+        mine.head = t.response();
+        mine.received = t.received_body();
+        mine.outcome = t.outcome();
+        if (mine.outcome.ok() && op.verified)
+            mine.outcome = verify(*self, mine);
+        // What brought wrong bytes once is not trusted again.
+        if (t.reusable() && mine.outcome != errc::checksum_mismatch)
             connection.keep();
         // Closed by the server while it was idle, or so it looks: the request itself is not to blame.
         if (!again && connection.reused() && !t.answered() && t.outcome() == condition::unavailable &&
             op.repeatable)
             continue;
-        mine.head = t.response();
         mine.text = std::move(t.text());
-        mine.received = t.received_body();
-        mine.outcome = t.outcome();
         co_return;
     }
 }
@@ -283,7 +290,7 @@ OBJECTCACHE_DECL bool client::correct(state& self, operation& op, const attempt&
         const auto ours = std::chrono::floor<std::chrono::seconds>(self.time.date());
         const std::chrono::seconds skew = *date - ours;
         op.corrected.clock = true;
-        if (std::chrono::abs(skew - self.skew) > std::chrono::minutes(1)) {
+        if (std::chrono::abs(skew - failed.skew) > std::chrono::minutes(1)) {
             self.skew = skew;
             return true;
         }
@@ -294,13 +301,16 @@ OBJECTCACHE_DECL bool client::correct(state& self, operation& op, const attempt&
         op.corrected.credentials = true;
         if (const auto* cached = self.who.target<cached_credentials>())
             cached->refused(failed.signed_as);
-        self.known = false;
+        self.known = self.known && self.current != failed.signed_as;
         return true;
     }
     const bool elsewhere = head.status / 100 == 3 || code == "AuthorizationHeaderMalformed" ||
                            (mute && head.status == 400) || code == "PermanentRedirect" ||
                            code == "IllegalLocationConstraintException";
-    return elsewhere && op.corrected.redirects++ < 2 && follow(self, op, head, op.text);
+    if (!elsewhere || op.corrected.redirects++ >= 2)
+        return false;
+    const endpoint& known = self.place_of(op.what.bucket).where;
+    return known.host != failed.host || known.region != failed.region || follow(self, op, head, op.text);
 }
 
 namespace detail {

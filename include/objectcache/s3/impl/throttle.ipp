@@ -31,7 +31,7 @@ OBJECTCACHE_DECL throttle::throttle(throttle_options options) noexcept : options
 
 OBJECTCACHE_DECL bool throttle::limited(time_point now) const noexcept
 {
-    return limited_ && now - refused_at_ < options_.forget;
+    return options_.enabled && limited_ && now - refused_at_ < options_.forget;
 }
 
 OBJECTCACHE_DECL double throttle::rate(time_point now) const noexcept
