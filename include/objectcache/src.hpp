@@ -25,6 +25,7 @@
 #include <objectcache/s3/impl/circuit.ipp>
 #include <objectcache/s3/impl/client.ipp>
 #include <objectcache/s3/impl/client_engine.ipp>
+#include <objectcache/s3/impl/client_options.ipp>
 #include <objectcache/s3/impl/connection.ipp>
 #include <objectcache/s3/impl/connection_control.ipp>
 #include <objectcache/s3/impl/connection_pool.ipp>

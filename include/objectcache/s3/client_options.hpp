@@ -2,9 +2,11 @@
 #pragma once
 
 #include <objectcache/core/deadline.hpp>
+#include <objectcache/core/result.hpp>
 #include <objectcache/s3/checksum.hpp>
 #include <objectcache/s3/circuit.hpp>
 #include <objectcache/s3/connection_pool.hpp>
+#include <objectcache/s3/endpoint.hpp>
 #include <objectcache/s3/hedge.hpp>
 #include <objectcache/s3/retry.hpp>
 #include <objectcache/s3/throttle.hpp>
@@ -18,7 +20,8 @@ namespace objectcache::s3 {
 enum class payload_signing {
     automatic, ///< over plain HTTP, where nothing else protects the body
     always,
-    never
+    never,
+    chunks ///< piece by piece while it travels, with `upload_checksum` after it; not every store knows that
 };
 
 /** Are the checksums that S3 keeps with objects compared with what was received? Only of whole objects: a store has none
@@ -37,6 +40,10 @@ struct client_options {
     duration stall_timeout = std::chrono::seconds(10);
     payload_signing signing = payload_signing::automatic;
     checksum upload_checksum = checksum::none; ///< sent with each PUT, for the store to verify and keep
+    /** Bodies from this size on are held back until the store says `100 Continue`, or nothing for a second, where there is
+        reason to doubt that it will take them: after a failed try, and while it asks for fewer requests. Otherwise that
+        would cost a round trip for nothing. */
+    std::size_t expect_continue_bytes = std::size_t(1) << 20;
     checksum_check verify = checksum_check::when_supported;
     /** Where the store answers a conditional PUT with 501: look first and then write, which is no longer atomic, and
         remember it. Otherwise the 501 is the outcome. */
@@ -46,6 +53,13 @@ struct client_options {
     throttle_options throttling;
     circuit_options circuit;
     hedge_options hedge; ///< a budget of 0 turns hedging off
+
+    /** The defaults, and what the AWS tools take from the environment: AWS_CA_BUNDLE, AWS_MAX_ATTEMPTS,
+        AWS_REQUEST_CHECKSUM_CALCULATION (`when_supported`: CRC32C), AWS_RESPONSE_CHECKSUM_VALIDATION; and HTTPS_PROXY or,
+        for an endpoint without TLS, http_proxy, unless NO_PROXY names the host.
+
+        @par Errors  `condition::invalid` for a value that means nothing. */
+    [[nodiscard]] static result<client_options> from_env(const endpoint& where);
 };
 
 /** What a client has done since it was made. */
@@ -62,3 +76,7 @@ struct client_counters {
 };
 
 } // namespace objectcache::s3
+
+#ifndef OBJECTCACHE_SEPARATE_COMPILATION
+#include <objectcache/s3/impl/client_options.ipp>
+#endif

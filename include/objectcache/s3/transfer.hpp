@@ -12,6 +12,8 @@
 
 namespace objectcache::s3 {
 
+class chunked_upload;
+
 /** What the answer to a request has to be. Bodies of answers that report an error are always kept as text. */
 enum class expect {
     head,  ///< no body follows: HEAD
@@ -25,10 +27,13 @@ struct exchange {
     std::string head;                              ///< request line and headers, see `serialize`
     std::span<const const_byte_span> payload = {}; ///< follows the head; borrowed until the transfer is done
     expect answer = expect::text;
-    byte_range range = {};      ///< `expect::range`: what was asked for
-    byte_span destination = {}; ///< borrowed; for a range of its size. Nothing is ever written outside
-    std::size_t text_limit = 0; ///< bytes
-    bool conditional = false;   ///< the request carries If-None-Match: 412 means that the object exists
+    byte_range range = {};            ///< `expect::range`: what was asked for
+    byte_span destination = {};       ///< borrowed; for a range of its size. Nothing is ever written outside
+    std::size_t text_limit = 0;       ///< bytes
+    bool conditional = false;         ///< the request carries If-None-Match: 412 means that the object exists
+    chunked_upload* stream = nullptr; ///< begun; makes what follows the head, in place of `payload`
+    bool expect_continue =
+        false; ///< the head says `Expect: 100-continue`: see `transfer::waits_for_continue`
 };
 
 /** The protocol of one exchange on one connection, without the I/O: it says what it wants next and is told what
@@ -75,6 +80,9 @@ public:
     void received(std::size_t bytes);
     /** The peer will send nothing more. */
     void ended();
+    /** Begin with the body though the peer did not ask for it: one that knows nothing of `100-continue` waits for it.
+        @pre `waits_for_continue()`. */
+    void go_ahead();
     /** Sending or receiving failed. After a failed send the peer's answer, which may say why, is still read. */
     void failed(error_code why);
     /** @} */
@@ -84,6 +92,9 @@ public:
     [[nodiscard]] std::size_t received_body() const noexcept { return body_.size; }
     /** Bytes that went either way so far: what does not grow any more has stalled. */
     [[nodiscard]] std::uint64_t progress() const noexcept { return progress_; }
+    /** Is the body held back until the peer says `100 Continue`? It may as well refuse, and then the body is never sent, or
+        say nothing: see `go_ahead`. */
+    [[nodiscard]] bool waits_for_continue() const noexcept { return stage_ == stage::waiting; }
     /** Has the peer sent anything at all? A reused connection that ends before was closed by the server while idle. */
     [[nodiscard]] bool answered() const noexcept { return answered_; }
     [[nodiscard]] const response_head& response() const noexcept { return parser_->head(); }
@@ -106,8 +117,9 @@ public:
     /** @} */
 
 private:
-    enum class stage { sending, head, counted_body, chunked_body, body_to_eof, done };
+    enum class stage { sending, waiting, head, counted_body, chunked_body, body_to_eof, done };
 
+    [[nodiscard]] bool has_more_to_send();
     void parse_head();
     void begin_body();
     void take_buffered();
@@ -138,6 +150,7 @@ private:
     bool answered_ = false;
     bool chunks_begun_ = false; // the parser has seen some of a chunked body
     bool reusable_ = false;
+    bool held_ = false; // the body was never sent
 };
 
 } // namespace objectcache::s3

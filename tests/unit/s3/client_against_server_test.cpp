@@ -244,4 +244,40 @@ TEST_CASE("client against server: many at once, over few connections")
     CHECK(c.connections().in_use() == 0);
 }
 
+TEST_CASE("client against server: bodies signed piece by piece")
+{
+    const auto body = [](asio::io_context& io) -> asio::awaitable<void> {
+        s3_server server = start();
+        for (const checksum trailer :
+             {checksum::none, checksum::crc32c, checksum::crc64nvme, checksum::sha256}) {
+            client_options options;
+            options.signing = payload_signing::chunks;
+            options.upload_checksum = trailer;
+            client c(io.get_executor(), *endpoint::parse(server.endpoint_url()), server.credentials(),
+                     std::move(options));
+            int seen = 0;
+            server.set_responder([&](const testing::s3_request&) {
+                return seen++ == 0 ? s3_fault::error(500, "InternalError") : s3_fault();
+            });
+            for (const std::size_t size : {std::size_t(1), std::size_t(131072), std::size_t(300000)}) {
+                CAPTURE(size);
+                const auto data = pattern(size);
+                const const_byte_span whole(data);
+                const const_byte_span parts[] = {whole.first(size / 2), {}, whole.subspan(size / 2)};
+                const status stored = co_await c.put("bucket", "k", parts);
+                REQUIRE_MESSAGE(stored.ok(), stored.message());
+                const auto kept = server.read("bucket", "k");
+                REQUIRE(kept);
+                CHECK(*kept == data);
+            }
+            CHECK(c.counters().retries == 1);
+            const status empty = co_await c.put("bucket", "empty", {});
+            CHECK(empty.ok());
+            server.set_responder(nullptr);
+        }
+    };
+    asio::io_context io;
+    CHECK(testing::run_coroutine(io, body(io)));
+}
+
 } // namespace client_against_server_test

@@ -407,6 +407,26 @@ TEST_CASE("client: checksums are sent, and those of the store compared")
     CHECK(run(io, to_plain.get("b", "k", into)).code() == errc::checksum_mismatch);
 }
 
+TEST_CASE("client: a body signed piece by piece says so")
+{
+    asio::io_context io;
+    scripted_peer peer(io, {{{page("200 OK")}, {page("200 OK")}}});
+    client_options options = quick();
+    options.signing = payload_signing::chunks;
+    const std::string text = "123456789";
+    const const_byte_span body = std::as_bytes(std::span(text));
+    client c = make(io, peer, options);
+    CHECK(run(io, c.put("b", "k", std::span(&body, 1))).ok());
+    CHECK(header_of(peer.requests[0], "x-amz-content-sha256") == "STREAMING-AWS4-HMAC-SHA256-PAYLOAD");
+    CHECK(header_of(peer.requests[0], "x-amz-decoded-content-length") == "9");
+    options.upload_checksum = checksum::crc32c;
+    client summed = make(io, peer, options);
+    CHECK(run(io, summed.put("b", "k", std::span(&body, 1))).ok());
+    CHECK(header_of(peer.requests[1], "x-amz-trailer") == "x-amz-checksum-crc32c");
+    CHECK(header_of(peer.requests[1], "x-amz-checksum-crc32c").empty());
+    CHECK(peer.requests[1].find("\r\nx-amz-checksum-crc32c:4waSgw==\r\n") != std::string::npos);
+}
+
 TEST_CASE("client: a second read that fails does not end the first")
 {
     // Both requests fail: the operation ends with the first one's reason, and nothing is left.

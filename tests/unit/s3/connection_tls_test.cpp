@@ -57,10 +57,10 @@ struct visit {
     std::string text;
 };
 
-asio::awaitable<void> carry_out(std::uint16_t port, std::shared_ptr<detail::tls_context> tls, visit& out)
+asio::awaitable<void> carry_out(std::uint16_t port, std::shared_ptr<s3::detail::tls_context> tls, visit& out)
 {
     const auto executor = co_await asio::this_coro::executor;
-    detail::connection c(executor, "127.0.0.1", std::move(tls));
+    s3::detail::connection c(executor, "127.0.0.1", std::move(tls));
     const asio::ip::tcp::endpoint address(asio::ip::address_v4::loopback(), port);
     out.opened = co_await c.connect(address);
     if (out.opened.ok())
@@ -78,16 +78,16 @@ asio::awaitable<void> carry_out(std::uint16_t port, std::shared_ptr<detail::tls_
     out.quiet = c.is_quiet();
 }
 
-visit go(asio::io_context& io, const scripted_peer& peer, std::shared_ptr<detail::tls_context> tls)
+visit go(asio::io_context& io, const scripted_peer& peer, std::shared_ptr<s3::detail::tls_context> tls)
 {
     visit out;
     REQUIRE(testing::run_coroutine(io, carry_out(peer.port(), std::move(tls), out)));
     return out;
 }
 
-std::shared_ptr<detail::tls_context> trusting(const server_identity& who)
+std::shared_ptr<s3::detail::tls_context> trusting(const server_identity& who)
 {
-    return *detail::tls_context::make({.ca_file = who.trusted.path});
+    return *s3::detail::tls_context::make({.ca_file = who.trusted.path});
 }
 
 TEST_CASE("TLS: the second connection resumes the session of the first, with TLS 1.3 and 1.2")
@@ -124,11 +124,11 @@ TEST_CASE("TLS: sessions belong to their host, and are few")
     CHECK(tls->take_session("127.0.0.1") == nullptr);
     REQUIRE(go(io, peer, tls).answered.ok());
     CHECK(tls->take_session("localhost") == nullptr);
-    const detail::tls_session one = tls->take_session("127.0.0.1");
+    const s3::detail::tls_session one = tls->take_session("127.0.0.1");
     REQUIRE(one);
     const auto keep = [&](const std::string& host) {
         SSL_SESSION_up_ref(one.get());
-        tls->keep_session(host, detail::tls_session(one.get()));
+        tls->keep_session(host, s3::detail::tls_session(one.get()));
     };
     tls->forget_sessions("127.0.0.1");
     for (int i = 0; i < 12; ++i)
@@ -149,7 +149,7 @@ TEST_CASE("TLS: a server that has forgotten the session still gets its connectio
     scripted_peer first(io, {{{page("200 OK", "x")}}}, &before.context);
     scripted_peer second(io, {{{page("200 OK", "y")}}}, &after.context);
     const pem_file both("both", before.made.certificate_pem + after.made.certificate_pem);
-    const auto tls = *detail::tls_context::make({.ca_file = both.path});
+    const auto tls = *s3::detail::tls_context::make({.ca_file = both.path});
     REQUIRE(go(io, first, tls).answered.ok());
     const visit next = go(io, second, tls);
     CHECK(next.answered.ok());
@@ -204,12 +204,12 @@ TEST_CASE("TLS: a server that wants to know its clients")
     CHECK((nobody.opened == errc::tls_failed || nobody.answered == condition::unavailable));
     CHECK(nobody.text.empty());
     CHECK(go(io, peer,
-             *detail::tls_context::make(
+             *s3::detail::tls_context::make(
                  {.ca_file = who.trusted.path, .certificate_file = certificate.path, .key_file = key.path}))
               .answered.ok());
-    CHECK(
-        go(io, peer, *detail::tls_context::make({.ca_file = who.trusted.path, .certificate_file = both.path}))
-            .answered.ok());
+    CHECK(go(io, peer,
+             *s3::detail::tls_context::make({.ca_file = who.trusted.path, .certificate_file = both.path}))
+              .answered.ok());
 }
 
 TEST_CASE("TLS: files that are not what they should be are refused by name")
@@ -220,7 +220,7 @@ TEST_CASE("TLS: files that are not what they should be are refused by name")
     const pem_file other_key("other", other.private_key_pem);
     const pem_file garbage("garbage", "nothing");
     const auto refusal = [](connection_options how) {
-        const auto made = detail::tls_context::make(how);
+        const auto made = s3::detail::tls_context::make(how);
         REQUIRE_FALSE(made);
         CHECK(made.error() == condition::invalid);
         return made.error().detail();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/s3/transfer.hpp>
 
+#include <objectcache/s3/chunked_upload.hpp>
 #include <objectcache/s3/detail/outcome.hpp>
 
 #include <doctest/doctest.h>
@@ -620,6 +621,139 @@ TEST_CASE("transfer: Content-Range")
           "bytes 5-9/x", "bytes -9/10", "bytes 5-/10", "items 5-9/10", "bytes 5/9-10",
           "bytes 0-18446744073709551615/*", "bytes 5-9/10 ", "bytes  5-9/10"})
         CHECK_FALSE(parse_content_range(bad));
+}
+
+/** What a server saw that lets a body wait, and how it ended. */
+struct held_back {
+    std::string request;
+    bool asked = false; // the body was held back, and nothing else sent
+    status outcome;
+    bool reusable = false;
+};
+
+/** `answers[0]` comes when the body is held back, `answers[1]` when it was sent; with an empty first one the peer is silent. */
+held_back hold_back(std::array<std::string, 2> answers, std::size_t at_once)
+{
+    const std::string head = "PUT /b/k HTTP/1.1\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+    const const_byte_span payload[] = {bytes_of("01234"), {}, bytes_of("56789")};
+    std::vector<std::byte> scratch(transfer::head_limit);
+    exchange what;
+    what.head = head;
+    what.payload = payload;
+    what.text_limit = 100;
+    what.expect_continue = true;
+    transfer t(std::move(what), scratch);
+    held_back out;
+    std::size_t stage = 0;
+    while (t.next() != transfer::want::done) {
+        if (t.next() == transfer::want::send) {
+            std::array<const_byte_span, 4> parts;
+            for (const const_byte_span part : t.unsent(parts).first(1)) {
+                const auto n = std::min(at_once, part.size());
+                out.request.append(reinterpret_cast<const char*>(part.data()), n);
+                t.sent(n);
+            }
+            continue;
+        }
+        if (t.waits_for_continue()) {
+            CHECK(out.request == head);
+            out.asked = true;
+            if (answers[0].empty()) {
+                t.go_ahead();
+                continue;
+            }
+        } else {
+            stage = 1;
+        }
+        std::string& answer = answers[stage];
+        if (answer.empty()) {
+            t.ended();
+            continue;
+        }
+        const byte_span room = t.room();
+        const auto n = std::min({at_once, room.size(), answer.size()});
+        std::memcpy(room.data(), answer.data(), n);
+        answer.erase(0, n);
+        t.received(n);
+    }
+    CHECK((out.request == head || out.request == head + "0123456789"));
+    out.request.erase(0, head.size());
+    out.outcome = t.outcome();
+    out.reusable = t.reusable();
+    return out;
+}
+
+TEST_CASE("transfer: a body that waits for 100 Continue")
+{
+    const std::string go = "HTTP/1.1 100 Continue\r\n\r\n";
+    const std::string early = "HTTP/1.1 103 Early Hints\r\n\r\n";
+    const std::string done = page(ok, "");
+    const std::string denied = page("HTTP/1.1 403 Forbidden\r\n", "<Error><Code>AccessDenied</Code></Error>");
+    for (const std::size_t at_once : {std::size_t(1), std::size_t(7), std::size_t(100000)}) {
+        CAPTURE(at_once);
+        for (const auto& answers : {std::array{go, done}, std::array{early + go, done},
+                                    std::array{std::string(), done}, std::array{std::string(), go + done}}) {
+            const held_back seen = hold_back(answers, at_once);
+            CHECK(seen.asked);
+            CHECK(seen.outcome.ok());
+            CHECK(seen.request == "0123456789");
+            CHECK(seen.reusable);
+        }
+        const held_back refused = hold_back({denied, ""}, at_once);
+        CHECK(refused.outcome.code() == errc::access_denied);
+        CHECK(refused.request.empty());
+        CHECK_FALSE(refused.reusable); // the server may still wait for the body
+        const held_back eager = hold_back({done, ""}, at_once);
+        CHECK(eager.outcome.code() == errc::malformed_response);
+        CHECK(eager.request.empty());
+        const held_back both = hold_back({go + denied, ""}, at_once); // said too early, but said
+        CHECK(both.outcome.code() == errc::access_denied);
+    }
+}
+
+TEST_CASE("transfer: a body that is made while it is sent")
+{
+    std::string text(20000, 'x');
+    for (std::size_t i = 0; i < text.size(); ++i)
+        text[i] = static_cast<char>('a' + i % 23);
+    const const_byte_span parts[] = {bytes_of(text).first(9000), {}, bytes_of(text).subspan(9000)};
+    for (const checksum trailer : {checksum::none, checksum::crc32c})
+        for (const std::size_t at_once : {std::size_t(1), std::size_t(4097), std::size_t(1000000)}) {
+            chunked_options how;
+            how.chunk_bytes = chunked_options::least_chunk;
+            how.trailer = trailer;
+            auto body = chunked_upload::make(parts, how);
+            REQUIRE(body);
+            signer with("us-east-1");
+            const sigv4_time now{};
+            body->begin(with.key_for({"AK", "SK", "", {}}, now), now, std::string(64, '0'));
+            std::string expected = request_head;
+            for (auto out = body->next(); !out.empty(); out = body->next())
+                for (const const_byte_span part : out)
+                    expected.append(reinterpret_cast<const char*>(part.data()), part.size());
+            CHECK(expected.size() == request_head.size() + body->encoded_size());
+
+            body->begin(with.key_for({"AK", "SK", "", {}}, now), now, std::string(64, '0'));
+            std::vector<std::byte> scratch(transfer::head_limit);
+            exchange what;
+            what.head = request_head;
+            what.stream = &*body;
+            transfer t(std::move(what), scratch);
+            std::string sent;
+            while (t.next() == transfer::want::send) {
+                std::array<const_byte_span, 3> buffers;
+                std::size_t n = 0;
+                for (const const_byte_span part : t.unsent(buffers)) {
+                    const auto take = std::min(part.size(), at_once - n);
+                    sent.append(reinterpret_cast<const char*>(part.data()), take);
+                    n += take;
+                }
+                REQUIRE(n != 0);
+                t.sent(n);
+            }
+            CHECK(sent == expected);
+            CHECK(t.next() == transfer::want::receive);
+        }
 }
 
 } // namespace transfer_test

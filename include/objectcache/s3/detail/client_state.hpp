@@ -3,6 +3,7 @@
 
 #include <objectcache/io/byte_budget.hpp>
 #include <objectcache/io/clock.hpp>
+#include <objectcache/s3/chunked_upload.hpp>
 #include <objectcache/s3/client.hpp>
 #include <objectcache/s3/hedge.hpp>
 #include <objectcache/s3/request.hpp>
@@ -87,6 +88,10 @@ struct client::state {
 struct client::operation {
     request what;
     std::span<const const_byte_span> payload = {};
+    chunked_upload* stream = nullptr; // or a body in pieces
+    std::uint64_t body_size = 0;
+    bool expects = true; // the store knows what 100-continue means
+    unsigned tries = 0;
     expect answer = expect::text;
     byte_span destination = {};
     std::size_t text_limit = transfer::error_limit;

@@ -73,6 +73,9 @@ private:
     [[nodiscard]] asio::awaitable<status> shake_hands();
     /** Wait for what TLS waits for. Unlike the waits of Asio it is not begun by a coroutine that was cancelled before. */
     [[nodiscard]] asio::awaitable<boost::system::error_code> ready(tls_stream::step::outcome what);
+    /** Give the peer its time to answer a request whose body is held back. */
+    [[nodiscard]] asio::awaitable<bool> hears(transfer& t);
+    [[nodiscard]] asio::awaitable<status> readable();
     /** Let other work of this thread have its turn. */
     [[nodiscard]] asio::awaitable<boost::system::error_code> pause();
     [[nodiscard]] static tls_stream::step attempt(tls_stream& tls, transfer& t);

@@ -140,11 +140,22 @@ OBJECTCACHE_DECL asio::awaitable<status> client::carry_out(std::shared_ptr<state
 {
     const bool hashed = self->options.signing == payload_signing::always ||
                         (self->options.signing == payload_signing::automatic && !self->home.where.tls);
+    std::optional<chunked_upload> stream;
+    if (self->options.signing == payload_signing::chunks && !what.body.empty() &&
+        (self->who || !self->current.is_anonymous())) {
+        chunked_options how;
+        how.trailer = what.body_checksum;
+        auto made = chunked_upload::make(what.body, how);
+        if (!made)
+            co_return made.error();
+        stream = std::move(*made);
+    }
     const std::string hash = what.body.empty() ? std::string(empty_payload)
                              : hashed          ? payload_hash(what.body)
                                                : std::string(unsigned_payload);
-    const std::string sum =
-        what.body_checksum == checksum::none ? std::string() : checksum_of(what.body_checksum, what.body);
+    const std::string sum = stream || what.body_checksum == checksum::none
+                                ? std::string()
+                                : checksum_of(what.body_checksum, what.body);
     std::uint64_t size = 0;
     for (const const_byte_span part : what.body)
         size += part.size();
@@ -157,11 +168,21 @@ OBJECTCACHE_DECL asio::awaitable<status> client::carry_out(std::shared_ptr<state
     op.what.bucket = what.bucket;
     op.what.key = what.key;
     op.what.query = query;
-    op.what.headers = headers;
     if (!what.body.empty() || what.method == "PUT" || what.method == "POST")
         op.what.content_length = size;
     op.what.payload = hash;
     op.payload = what.body;
+    op.body_size = size;
+    std::vector<field> framing;
+    if (stream) {
+        framing = stream->headers();
+        op.what.content_length = stream->encoded_size();
+        op.what.payload = stream->payload();
+        op.payload = {};
+        op.stream = &*stream;
+    }
+    headers.insert(headers.end(), framing.begin(), framing.end());
+    op.what.headers = headers;
     op.text_limit = what.text_limit;
     op.conditional = std::any_of(headers.begin(), headers.end(),
                                  [](const field& h) { return detail::is_lower_of("if-none-match", h.name); });
@@ -172,6 +193,7 @@ OBJECTCACHE_DECL asio::awaitable<status> client::carry_out(std::shared_ptr<state
         op.answer = expect::head;
     status done = co_await run(self, op);
     op.what = {}; // its views end with this frame
+    op.stream = nullptr;
     co_return done;
 }
 

@@ -60,6 +60,7 @@ OBJECTCACHE_DECL asio::awaitable<status> client::perform(std::shared_ptr<state> 
         }
         attempt done;
         status ended = co_await watch(self, op, done);
+        ++op.tries;
         const time_point now = self->time.now();
         self->breaker.report(
             pass, ended == errc::deadline_exceeded ? verdict::failed : verdict_on_endpoint(ended), now);
@@ -244,6 +245,16 @@ OBJECTCACHE_DECL asio::awaitable<void> client::exchange_once(std::shared_ptr<sta
         }
         connection_pool::lease& connection = *leased;
         exchange what;
+        what.expect_continue = op.expects && op.body_size != 0 &&
+                               op.body_size >= self->options.expect_continue_bytes &&
+                               (op.tries != 0 || !self->calm(self->time.now()));
+        if (op.stream) {
+            op.stream->begin(place.sign.key_for(mine.signed_as, now), now, signature_in(*head));
+            what.stream = op.stream;
+        }
+        // Hop by hop, hence never signed.
+        if (what.expect_continue)
+            head->insert(head->size() - 2, "Expect: 100-continue\r\n");
         what.head = std::move(*head);
         what.payload = op.payload;
         what.answer = op.answer;
@@ -279,6 +290,8 @@ OBJECTCACHE_DECL bool client::correct(state& self, operation& op, const attempt&
     const response_head& head = op.head;
     if (head.status < 300)
         return false;
+    if (head.status == 417)
+        return std::exchange(op.expects, false);
     // The answer to HEAD has no text that would say what is wrong: the likely cause is tried.
     const auto document = parse_error_document(op.text);
     const std::string_view code = document ? std::string_view(document->code) : std::string_view();

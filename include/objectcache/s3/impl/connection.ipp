@@ -2,6 +2,7 @@
 #pragma once
 
 #include <objectcache/core/config.hpp>
+#include <objectcache/io/with_deadline.hpp>
 #include <objectcache/s3/detail/connection.hpp>
 
 #include <boost/asio/as_tuple.hpp>
@@ -14,6 +15,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 
 namespace objectcache::s3::detail {
 
@@ -85,6 +87,27 @@ OBJECTCACHE_DECL asio::awaitable<boost::system::error_code> connection::ready(tl
     co_return ec;
 }
 
+OBJECTCACHE_DECL asio::awaitable<status> connection::readable()
+{
+    co_await fully_cancellable();
+    const boost::system::error_code ec = co_await ready(tls_stream::step::outcome::wait_readable);
+    co_return status(error_code(ec));
+}
+
+OBJECTCACHE_DECL asio::awaitable<bool> connection::hears(transfer& t)
+{
+    constexpr auto patience = std::chrono::seconds(1); // curl's
+    const deadline until(clock::of(socket_.get_executor()).now() + patience);
+    asio::awaitable<status> work = readable();
+    std::string nothing;
+    const status heard = co_await with_deadline(std::move(work), until, std::move(nothing));
+    if (heard == errc::deadline_exceeded)
+        t.go_ahead();
+    else if (!heard.ok())
+        t.failed(heard.code());
+    co_return heard.ok();
+}
+
 OBJECTCACHE_DECL asio::awaitable<boost::system::error_code> connection::pause()
 {
     co_await asio::post(socket_.get_executor(), asio::use_awaitable);
@@ -136,6 +159,10 @@ OBJECTCACHE_DECL asio::awaitable<void> connection::run(transfer& t)
                 continue;
             default:
                 unbroken = 0;
+                if (t.waits_for_continue()) {
+                    co_await hears(t);
+                    continue;
+                }
                 ec = co_await ready(step.what);
                 break;
             }
@@ -152,6 +179,11 @@ OBJECTCACHE_DECL asio::awaitable<void> connection::run(transfer& t)
             const std::span<const asio::const_buffer> buffers(list.data(), unsent.size());
             std::tie(ec, n) = co_await socket_.async_write_some(buffers, token);
         } else {
+            if (t.waits_for_continue()) {
+                const bool heard = co_await hears(t);
+                if (!heard)
+                    continue;
+            }
             const byte_span room = t.room();
             const asio::mutable_buffer buffer(room.data(), room.size());
             std::tie(ec, n) = co_await socket_.async_read_some(buffer, token);

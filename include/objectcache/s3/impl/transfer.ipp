@@ -2,6 +2,7 @@
 #pragma once
 
 #include <objectcache/core/config.hpp>
+#include <objectcache/s3/chunked_upload.hpp>
 #include <objectcache/s3/detail/outcome.hpp>
 #include <objectcache/s3/transfer.hpp>
 
@@ -19,13 +20,16 @@ OBJECTCACHE_DECL transfer::transfer(exchange what, byte_span scratch)
     assert(what_.answer != expect::range || what_.destination.size() == what_.range.size);
     parser_.emplace(body_, static_cast<std::uint32_t>(head_limit));
     parser_->skip(what_.answer == expect::head);
+    if (what_.stream)
+        what_.payload = what_.stream->next();
 }
 
 OBJECTCACHE_DECL std::span<const_byte_span> transfer::unsent(std::span<const_byte_span> out) const noexcept
 {
     std::size_t count = 0;
     std::size_t skip = sent_;
-    for (std::size_t i = part_; i <= what_.payload.size() && count < out.size(); ++i, skip = 0) {
+    const std::size_t last = what_.expect_continue ? 0 : what_.payload.size();
+    for (std::size_t i = part_; i <= last && count < out.size(); ++i, skip = 0) {
         const const_byte_span whole = i == 0 ? std::as_bytes(std::span(what_.head)) : what_.payload[i - 1];
         const const_byte_span part = whole.subspan(skip);
         if (!part.empty())
@@ -64,12 +68,39 @@ OBJECTCACHE_DECL void transfer::sent(std::size_t bytes)
         if (sent_ < size)
             return;
         sent_ -= size;
-        if (++part_ > what_.payload.size())
+        ++part_;
+        if (!has_more_to_send())
             break;
+        if (what_.expect_continue) {
+            stage_ = stage::waiting;
+            next_ = want::receive;
+            return;
+        }
     }
     assert(sent_ == 0);
     stage_ = stage::head;
     next_ = want::receive;
+    if (begin_ != end_) // came together with the 100
+        parse_head();
+}
+
+OBJECTCACHE_DECL bool transfer::has_more_to_send()
+{
+    if (part_ <= what_.payload.size())
+        return true;
+    if (!what_.stream || what_.payload.empty())
+        return false;
+    what_.payload = what_.stream->next();
+    part_ = 1;
+    return !what_.payload.empty();
+}
+
+OBJECTCACHE_DECL void transfer::go_ahead()
+{
+    assert(stage_ == stage::waiting);
+    what_.expect_continue = false;
+    stage_ = stage::sending;
+    next_ = want::send;
 }
 
 OBJECTCACHE_DECL void transfer::received(std::size_t bytes)
@@ -78,6 +109,7 @@ OBJECTCACHE_DECL void transfer::received(std::size_t bytes)
     progress_ += bytes;
     answered_ = answered_ || bytes != 0;
     switch (stage_) {
+    case stage::waiting:
     case stage::head:
         end_ += bytes;
         parse_head();
@@ -120,7 +152,7 @@ OBJECTCACHE_DECL void transfer::ended()
         return;
     }
     stop({errc::connection_lost,
-          stage_ == stage::head
+          stage_ == stage::head || stage_ == stage::waiting
               ? "the connection was closed inside the response head"
               : "the connection was closed after " + std::to_string(body_.size) + " bytes of the body"});
 }
@@ -139,7 +171,7 @@ OBJECTCACHE_DECL void transfer::failed(error_code why)
 
 OBJECTCACHE_DECL void transfer::parse_head()
 {
-    while (stage_ == stage::head) {
+    while (stage_ == stage::head || stage_ == stage::waiting) {
         boost::beast::error_code ec;
         const std::size_t used =
             parser_->put(boost::asio::const_buffer(scratch_.data() + begin_, end_ - begin_), ec);
@@ -159,6 +191,7 @@ OBJECTCACHE_DECL void transfer::parse_head()
         }
         const unsigned code = parser_->head().status;
         if (code >= 200) {
+            held_ = stage_ == stage::waiting;
             begin_body();
             return;
         }
@@ -169,6 +202,8 @@ OBJECTCACHE_DECL void transfer::parse_head()
         }
         parser_.emplace(body_, static_cast<std::uint32_t>(head_limit));
         parser_->skip(what_.answer == expect::head);
+        if (code == 100 && stage_ == stage::waiting)
+            go_ahead();
         if (begin_ == end_)
             return;
     }
@@ -288,7 +323,7 @@ OBJECTCACHE_DECL void transfer::parse_chunks()
 OBJECTCACHE_DECL void transfer::finish()
 {
     const bool to_eof = stage_ == stage::body_to_eof;
-    reusable_ = !to_eof && send_failure_.ok() && begin_ == end_ && parser_->keep_alive();
+    reusable_ = !to_eof && !held_ && send_failure_.ok() && begin_ == end_ && parser_->keep_alive();
     body_.text.resize(body_.as_text ? body_.size : 0);
     const response_head& head = parser_->head();
     if (head.status / 100 != 2 || what_.answer == expect::text)
@@ -298,6 +333,8 @@ OBJECTCACHE_DECL void transfer::finish()
                                                      " bytes, got " + std::to_string(body_.size));
     if (outcome_.ok() && !send_failure_.ok())
         outcome_ = send_failure_; // the peer cannot have accepted what it never received
+    if (outcome_.ok() && held_)
+        outcome_ = status(errc::malformed_response, "success before the body was sent");
     stage_ = stage::done;
     next_ = want::done;
 }
