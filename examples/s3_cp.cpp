@@ -8,12 +8,12 @@
 #include "s3_cp_local.hpp"
 
 #include <objectcache/s3/client.hpp>
+#include <objectcache/s3/default_credentials_provider.hpp>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 
 #include <csignal>
-#include <cstdlib>
 #include <memory>
 
 namespace {
@@ -226,16 +226,14 @@ int main(int argc, char** argv)
         how.endpoint.empty() ? oc::s3::endpoint::from_env() : oc::s3::endpoint::parse(how.endpoint);
     if (!where)
         return complain(where.error());
-    const auto who = oc::s3::default_credentials();
-    if (!who)
-        return complain(who.error());
-    oc::s3::client_options options;
-    options.connections.max_connections = how.parallel;
-    if (const char* bundle = std::getenv("AWS_CA_BUNDLE"))
-        options.connections.ca_file = bundle;
+    auto options = oc::s3::client_options::from_env(*where);
+    if (!options)
+        return complain(options.error());
+    options->connections.max_connections = how.parallel;
 
     asio::io_context io(1);
-    session s{how, oc::s3::client(io.get_executor(), *where, *who, options)};
+    const auto who = oc::s3::default_credentials_provider(io.get_executor());
+    session s{how, oc::s3::client(io.get_executor(), *where, who, *options)};
     asio::cancellation_signal stop; // an interrupted download removes what it began
     asio::signal_set signals(io, SIGINT, SIGTERM);
     signals.async_wait([&](boost::system::error_code, int) { stop.emit(asio::cancellation_type::terminal); });

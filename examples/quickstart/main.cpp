@@ -8,7 +8,7 @@
 
 #include <objectcache/kv/hash_chain.hpp>
 #include <objectcache/kv/object_key.hpp>
-#include <objectcache/s3/credentials.hpp>
+#include <objectcache/s3/default_credentials_provider.hpp>
 #include <objectcache/s3/endpoint.hpp>
 
 #include <boost/asio/co_spawn.hpp>
@@ -20,7 +20,6 @@
 #include <CLI/Validators.hpp>
 
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <string>
 
@@ -64,21 +63,18 @@ T checked(oc::result<T> r, const std::string& doing)
 /** The store, and a cache over it for one way of answering: each begins without knowledge of the store. */
 struct access {
     access(asio::io_context& io, const settings& s)
-        : tier(io.get_executor(),
-               oc::s3::client(io.get_executor(),
-                              s.endpoint.empty() ? checked(oc::s3::endpoint::from_env(), "endpoint")
-                                                 : checked(oc::s3::endpoint::parse(s.endpoint), "--endpoint"),
-                              checked(oc::s3::default_credentials(), "credentials"), client_options()),
-               s.bucket)
+        : tier(io.get_executor(), client(io, s), s.bucket)
         , cache(checked(kv_cache::create(tier, device, options(s)), "cache"))
     {}
 
-    static oc::s3::client_options client_options()
+    /** As the environment says, and with the credentials that the AWS tools would find. */
+    static oc::s3::client client(asio::io_context& io, const settings& s)
     {
-        oc::s3::client_options o;
-        if (const char* bundle = std::getenv("AWS_CA_BUNDLE"))
-            o.connections.ca_file = bundle;
-        return o;
+        const auto where = s.endpoint.empty() ? checked(oc::s3::endpoint::from_env(), "endpoint")
+                                              : checked(oc::s3::endpoint::parse(s.endpoint), "--endpoint");
+        return oc::s3::client(io.get_executor(), where,
+                              oc::s3::default_credentials_provider(io.get_executor()),
+                              checked(oc::s3::client_options::from_env(where), "environment"));
     }
 
     static oc::cache_options options(const settings& s)

@@ -9,22 +9,26 @@
 
 namespace objectcache {
 
-/** Objects in one bucket of an S3 store.
+/** Objects in one bucket of an S3 store, all of them under `key_prefix` ("team-a/kv/"), which nobody above sees: several
+    caches, and other things, may share a bucket.
 
     A write that must keep what is there is a conditional PUT: of writers that race, one wins and all succeed.
 
     @par Threads As `s3::client`: one thread, or one strand, that of its executor. */
 class s3_tier {
 public:
-    s3_tier(asio::any_io_executor executor, s3::client client, std::string bucket)
+    s3_tier(asio::any_io_executor executor, s3::client client, std::string bucket,
+            std::string key_prefix = {})
         : executor_(std::move(executor))
         , client_(std::move(client))
         , bucket_(std::move(bucket))
+        , key_prefix_(std::move(key_prefix))
     {}
 
     [[nodiscard]] asio::any_io_executor get_executor() const noexcept { return executor_; }
     [[nodiscard]] s3::client& client() noexcept { return client_; }
     [[nodiscard]] const std::string& bucket() const noexcept { return bucket_; }
+    [[nodiscard]] const std::string& key_prefix() const noexcept { return key_prefix_; }
 
     [[nodiscard]] asio::awaitable<status> read(std::string key, byte_range range, byte_span into,
                                                deadline until);
@@ -43,6 +47,7 @@ private:
     asio::any_io_executor executor_;
     s3::client client_;
     std::string bucket_;
+    std::string key_prefix_;
 };
 
 static_assert(tier<s3_tier>);

@@ -410,7 +410,7 @@ TEST_CASE("client: checksums are sent, and those of the store compared")
 TEST_CASE("client: a body signed piece by piece says so")
 {
     asio::io_context io;
-    scripted_peer peer(io, {{{page("200 OK")}, {page("200 OK")}}});
+    scripted_peer peer(io, {{{page("200 OK")}}, {{page("200 OK")}}});
     client_options options = quick();
     options.signing = payload_signing::chunks;
     const std::string text = "123456789";

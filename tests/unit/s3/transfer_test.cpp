@@ -631,7 +631,7 @@ struct held_back {
     bool reusable = false;
 };
 
-/** `answers[0]` comes when the body is held back, `answers[1]` when it was sent; with an empty first one the peer is silent. */
+/** `answers[0]` comes once the body is held back, `answers[1]` after it; with an empty first one the peer is silent. */
 held_back hold_back(std::array<std::string, 2> answers, std::size_t at_once)
 {
     const std::string head = "PUT /b/k HTTP/1.1\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
@@ -644,7 +644,6 @@ held_back hold_back(std::array<std::string, 2> answers, std::size_t at_once)
     what.expect_continue = true;
     transfer t(std::move(what), scratch);
     held_back out;
-    std::size_t stage = 0;
     while (t.next() != transfer::want::done) {
         if (t.next() == transfer::want::send) {
             std::array<const_byte_span, 4> parts;
@@ -662,10 +661,8 @@ held_back hold_back(std::array<std::string, 2> answers, std::size_t at_once)
                 t.go_ahead();
                 continue;
             }
-        } else {
-            stage = 1;
         }
-        std::string& answer = answers[stage];
+        std::string& answer = answers[0].empty() ? answers[1] : answers[0];
         if (answer.empty()) {
             t.ended();
             continue;

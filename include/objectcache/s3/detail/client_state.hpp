@@ -80,6 +80,7 @@ struct client::state {
     pace reads;
     pace writes;
     circuit breaker;
+    status trouble; // what the endpoint failed with last
     hedge_policy hedge;
     client_counters count;
 };

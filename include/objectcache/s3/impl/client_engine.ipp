@@ -54,16 +54,20 @@ OBJECTCACHE_DECL asio::awaitable<status> client::perform(std::shared_ptr<state> 
         const circuit::admission pass = self->breaker.admit(sent);
         if (!pass.admitted()) {
             ++self->count.refused;
-            co_return last.ok()
-                ? status(errc::unreachable, "not tried: the last requests to this endpoint failed")
-                : last;
+            if (last.ok())
+                last =
+                    status(errc::unreachable, "not tried, for the last requests to this endpoint failed: " +
+                                                  self->trouble.message());
+            co_return last;
         }
         attempt done;
         status ended = co_await watch(self, op, done);
         ++op.tries;
         const time_point now = self->time.now();
-        self->breaker.report(
-            pass, ended == errc::deadline_exceeded ? verdict::failed : verdict_on_endpoint(ended), now);
+        const verdict seen = ended == errc::deadline_exceeded ? verdict::failed : verdict_on_endpoint(ended);
+        self->breaker.report(pass, seen, now);
+        if (seen == verdict::failed)
+            self->trouble = ended;
         throttle& pace = self->pace_of(op.who).rate;
         if (ended == errc::throttled) {
             ++self->count.throttled;

@@ -10,7 +10,7 @@ OBJECTCACHE_DECL asio::awaitable<status> s3_tier::read(std::string key, byte_ran
                                                        deadline until)
 {
     const s3::op_options how{until};
-    auto got = co_await client_.get(bucket_, std::move(key), range, into, how);
+    auto got = co_await client_.get(bucket_, key_prefix_ + key, range, into, how);
     co_return got.error();
 }
 
@@ -18,7 +18,7 @@ OBJECTCACHE_DECL asio::awaitable<status>
 s3_tier::write(std::string key, std::span<const const_byte_span> parts, if_exists mode, deadline until)
 {
     const s3::put_options how{until, mode == if_exists::keep};
-    status s = co_await client_.put(bucket_, std::move(key), parts, how);
+    status s = co_await client_.put(bucket_, key_prefix_ + key, parts, how);
     if (s == errc::already_exists)
         co_return status();
     co_return s;
@@ -27,7 +27,7 @@ s3_tier::write(std::string key, std::span<const const_byte_span> parts, if_exist
 OBJECTCACHE_DECL asio::awaitable<result<object_stat>> s3_tier::stat(std::string key, deadline until)
 {
     const s3::op_options how{until};
-    auto found = co_await client_.head(bucket_, std::move(key), how);
+    auto found = co_await client_.head(bucket_, key_prefix_ + key, how);
     if (!found)
         co_return found.error();
     object_stat out;
@@ -38,7 +38,7 @@ OBJECTCACHE_DECL asio::awaitable<result<object_stat>> s3_tier::stat(std::string 
 OBJECTCACHE_DECL asio::awaitable<status> s3_tier::remove(std::string key, deadline until)
 {
     const s3::op_options how{until};
-    status s = co_await client_.remove(bucket_, std::move(key), how);
+    status s = co_await client_.remove(bucket_, key_prefix_ + key, how);
     co_return s;
 }
 
@@ -49,13 +49,16 @@ OBJECTCACHE_DECL asio::awaitable<result<key_page>> s3_tier::list(std::string pre
     how.until = until;
     how.continuation = std::move(continuation);
     how.max_keys = static_cast<std::uint32_t>(most < 1000 ? most : 1000);
-    auto page = co_await client_.list(bucket_, std::move(prefix), how);
+    auto page = co_await client_.list(bucket_, key_prefix_ + prefix, how);
     if (!page)
         co_return page.error();
     key_page out;
     out.next = page->continuation;
-    for (auto& object : page->objects)
-        out.keys.push_back(std::move(object.key));
+    for (auto& object : page->objects) {
+        if (!object.key.starts_with(key_prefix_))
+            co_return result<key_page>(errc::malformed_response, "a key that was not asked for");
+        out.keys.push_back(object.key.substr(key_prefix_.size()));
+    }
     co_return out;
 }
 
