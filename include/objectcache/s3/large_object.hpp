@@ -22,16 +22,20 @@
 namespace objectcache::s3 {
 
 struct parallel_options {
-    std::size_t part_bytes = std::size_t(16)
-                             << 20; ///< S3 wants at least 5 MiB of all parts of an upload but the last
-    unsigned parallel = 4;          ///< requests under way at once
-    deadline until;                 ///< default: `client_options::request_timeout` for each request
+    std::size_t part_bytes =
+        16 * 1024 * 1024;  ///< S3 wants 5 MiB at least, but for the last part of an upload
+    unsigned parallel = 4; ///< requests under way at once
+    deadline until;        ///< of the whole; default: `client_options::request_timeout` for each request
 };
+
+/** S3's limit for one upload. */
+inline constexpr std::uint32_t most_parts_per_upload = 10'000;
 
 /** Read exactly `range` of an object into `destination`, in parts and side by side.
 
-    @par Errors  Beside the common ones `errc::length_mismatch` for an object that ends before, and `errc::checksum_mismatch`
-                 for one that was replaced while it was read: parts of two objects are never success.
+    @par Errors  Beside the common ones `errc::length_mismatch` for an object that ends before, `errc::checksum_mismatch`
+                 for one that was replaced while it was read, and `errc::malformed_response` from a store that gives no
+                 ETags to tell: parts of two objects are never success.
     @par Cost    One request per part. */
 [[nodiscard]] asio::awaitable<result<object_info>> get_parallel(client store, std::string bucket,
                                                                 std::string key, byte_range range,
@@ -39,9 +43,10 @@ struct parallel_options {
                                                                 parallel_options options);
 
 /** Write an object: the concatenation of `parts`, as a multipart upload if it is larger than one part. It appears whole or
-    not at all; what was uploaded of one that fails or is cancelled is aborted, for five seconds at most.
+    not at all. An upload that fails or is cancelled is aborted, which may take five seconds more: its parts would be paid
+    for. Only one that was cancelled before the store had said its id stays behind, without any part.
 
-    @par Errors  Beside the common ones `condition::invalid` for more than 10,000 parts. */
+    @par Errors  Beside the common ones `condition::invalid` for more than `most_parts_per_upload` parts. */
 [[nodiscard]] asio::awaitable<result<stored_result>> put_parallel(client store, std::string bucket,
                                                                   std::string key,
                                                                   std::span<const const_byte_span> parts,
@@ -49,14 +54,17 @@ struct parallel_options {
 
 /** @name The steps of a multipart upload, for who has the parts one after the other. */
 /** @{ */
-/** Begin one: its id. */
+/** Begin one: its id. A try whose answer was lost leaves an upload that only `list_uploads` knows of. */
 [[nodiscard]] asio::awaitable<result<std::string>> begin_upload(client store, std::string bucket,
                                                                 std::string key, deadline until);
-/** @param number 1 ... 10000; a part that is sent twice counts as the last one sent. */
+/** @param number 1 ... `most_parts_per_upload`; a part that is sent twice counts as the last one sent. */
 [[nodiscard]] asio::awaitable<result<uploaded_part>>
 upload_part(client store, std::string bucket, std::string key, std::string upload_id, std::uint32_t number,
             std::span<const const_byte_span> body, deadline until);
-/** @param parts In the order of their numbers; borrowed until completion. */
+/** Make the object out of its parts. That an earlier try whose answer was lost has done it already is success, where the
+    store makes ETags as S3 does.
+
+    @param parts In the order of their numbers; borrowed until completion. */
 [[nodiscard]] asio::awaitable<result<stored_result>> complete_upload(client store, std::string bucket,
                                                                      std::string key, std::string upload_id,
                                                                      std::span<const uploaded_part> parts,

@@ -20,10 +20,10 @@ namespace address_book_test {
 
 using namespace std::chrono_literals;
 using asio::ip::tcp;
-using detail::address_book;
-using detail::addresses;
 using peer_test::answer;
 using peer_test::scripted_peer;
+using s3::detail::address_book;
+using s3::detail::addresses;
 
 tcp::endpoint v4(const char* address)
 {

@@ -30,7 +30,7 @@ using peer_test::scripted_peer;
 
 TEST_CASE("proxy: its URL")
 {
-    const auto plain = detail::proxy::parse("http://10.0.0.1:3128");
+    const auto plain = s3::detail::proxy::parse("http://10.0.0.1:3128");
     REQUIRE(plain);
     CHECK(plain->name() == "proxy 10.0.0.1:3128");
     CHECK(plain->authorization.empty());
@@ -38,19 +38,19 @@ TEST_CASE("proxy: its URL")
           "CONNECT s3.example:443 HTTP/1.1\r\nHost: s3.example:443\r\n\r\n");
     CHECK(plain->connect_head("::1", 9000).starts_with("CONNECT [::1]:9000 HTTP/1.1\r\n"));
 
-    const auto with_user = detail::proxy::parse("http://user:p%40ss@proxy.example/");
+    const auto with_user = s3::detail::proxy::parse("http://user:p%40ss@proxy.example/");
     REQUIRE(with_user);
     CHECK(with_user->port == 80);
     CHECK(with_user->authorization == "Basic dXNlcjpwQHNz");
     CHECK(with_user->connect_head("h", 1).find("\r\nProxy-Authorization: Basic dXNlcjpwQHNz\r\n") !=
           std::string::npos);
-    CHECK(detail::proxy::parse("http://user:p@ss@[::1]:1")->authorization == "Basic dXNlcjpwQHNz");
+    CHECK(s3::detail::proxy::parse("http://user:p@ss@[::1]:1")->authorization == "Basic dXNlcjpwQHNz");
 
     for (const char* bad :
          {"", "proxy:3128", "https://proxy:3128", "http://", "http://proxy:0", "http://secret%zz@proxy",
           "http://user:secret@", "http://proxy/path", "http://secret@pro xy"}) {
         CAPTURE(bad);
-        const auto refused = detail::proxy::parse(bad);
+        const auto refused = s3::detail::proxy::parse(bad);
         REQUIRE_FALSE(refused);
         CHECK(refused.error() == condition::invalid);
         CHECK(refused.error().detail().find("secret") == std::string::npos);

@@ -2,10 +2,15 @@
 #pragma once
 
 #include <objectcache/io/task_group.hpp>
+#include <objectcache/s3/checksum.hpp>
+#include <objectcache/s3/detail/base64.hpp>
+#include <objectcache/s3/detail/uri_encode.hpp>
 #include <objectcache/s3/large_object.hpp>
 
 #include <algorithm>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -57,6 +62,33 @@ struct parallel_job {
         from = 0;
     }
     return out;
+}
+
+/** Is `etag` what S3 calls an object that was put together from `parts`: the MD5 of their MD5s, and how many they are? */
+[[nodiscard]] inline bool is_etag_of(std::string_view etag, std::span<const uploaded_part> parts)
+{
+    std::vector<std::byte> bytes;
+    const auto append = [&](std::string_view hex) {
+        for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
+            const int high = hex_value(hex[i]), low = hex_value(hex[i + 1]);
+            if (high < 0 || low < 0)
+                return false;
+            bytes.push_back(static_cast<std::byte>(high << 4 | low));
+        }
+        return hex.size() == 32;
+    };
+    const auto unquoted = [](std::string_view text) {
+        const bool quoted = text.size() > 1 && text.front() == '"' && text.back() == '"';
+        return quoted ? text.substr(1, text.size() - 2) : text;
+    };
+    for (const uploaded_part& part : parts)
+        if (!append(unquoted(part.etag)))
+            return false;
+    const std::string digest = content_md5(std::exchange(bytes, {}));
+    const std::string count = '-' + std::to_string(parts.size());
+    etag = unquoted(etag);
+    return etag.ends_with(count) && append(etag.substr(0, etag.size() - count.size())) &&
+           base64(bytes) == digest;
 }
 
 } // namespace objectcache::s3::detail

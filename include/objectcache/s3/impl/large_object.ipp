@@ -30,20 +30,18 @@ OBJECTCACHE_DECL asio::awaitable<void> run_parts(parallel_job& job,
     }
 }
 
-/** All parts, `parallel` at a time. */
+/** All parts, `parallel` at a time. No cancellation may throw past it: the workers refer to the job. */
 OBJECTCACHE_DECL asio::awaitable<status> run_all(parallel_job& job,
                                                  asio::awaitable<status> (*one)(parallel_job&, std::size_t))
 {
-    const bool throws = co_await asio::this_coro::throw_if_cancelled();
-    co_await asio::this_coro::throw_if_cancelled(false);
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    if (cancellation.cancelled() != asio::cancellation_type::none)
+        co_return status(errc::cancelled, job.key);
     for (unsigned i = 0; i < std::max(1U, job.options.parallel) && job.next < job.count; ++i)
         job.workers.spawn(run_parts(job, one));
     co_await job.workers.join();
-    const auto cancellation = co_await asio::this_coro::cancellation_state;
-    if (job.failure.ok() && job.finished < job.count)
-        job.failure = status(cancellation.cancelled() == asio::cancellation_type::none ? errc::exhausted
-                                                                                       : errc::cancelled);
-    co_await asio::this_coro::throw_if_cancelled(throws);
+    if (job.failure.ok() && job.finished < job.count) // a worker threw: it ran out of memory
+        job.failure = status(errc::exhausted, job.key);
     co_return job.failure;
 }
 
@@ -57,6 +55,10 @@ OBJECTCACHE_DECL asio::awaitable<status> get_one(parallel_job& job, std::size_t 
     result<object_info> got = co_await job.store.get(job.bucket, job.key, range, into, how);
     if (!got)
         co_return got.error();
+    if (job.count > 1 && got->etag.empty())
+        co_return status(errc::malformed_response,
+                         "GET of " + job.key +
+                             ": no ETag, so that parts of two objects cannot be told apart");
     if (job.finished++ == 0)
         job.info = std::move(*got);
     else if (got->etag != job.info.etag || got->size != job.info.size)
@@ -89,6 +91,68 @@ template <class T>
     return status(parsed.code(), what + (" of " + key) + ": " + parsed.error().detail());
 }
 
+/** A call about an object. Without its key it would be one about the bucket. */
+OBJECTCACHE_DECL asio::awaitable<result<answer>> send_about_object(client store, call what)
+{
+    if (what.key.empty())
+        co_return result<answer>(errc::invalid_argument, what.method + " in " + what.bucket + ": no key");
+    result<answer> got = co_await store.send(std::move(what));
+    co_return got;
+}
+
+/** A call about an upload. Without its id some stores would take it for one about the object. */
+OBJECTCACHE_DECL asio::awaitable<result<answer>> send_about_upload(client store, std::string id, call what)
+{
+    if (id.empty())
+        co_return result<answer>(errc::invalid_argument, what.method + " of " + what.key + ": no upload id");
+    what.query.emplace_back("uploadId", std::move(id));
+    result<answer> got = co_await send_about_object(std::move(store), std::move(what));
+    co_return got;
+}
+
+OBJECTCACHE_DECL asio::awaitable<result<stored_result>> put_whole(parallel_job& job)
+{
+    call what;
+    what.method = "PUT";
+    what.bucket = job.bucket;
+    what.key = job.key;
+    what.body = job.source;
+    what.body_checksum = job.store.options().upload_checksum;
+    what.until = job.options.until;
+    result<answer> sent = co_await send_about_object(job.store, std::move(what));
+    if (!sent)
+        co_return sent.error();
+    co_return stored_result{std::move(sent->etag), {}, std::move(sent->checksum)};
+}
+
+/** Also for a job that was cancelled: parts nobody completes are paid for until somebody finds them. */
+OBJECTCACHE_DECL asio::awaitable<void> give_up(parallel_job& job)
+{
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    const deadline soon(clock::of(co_await asio::this_coro::executor).now() + std::chrono::seconds(5));
+    (void)co_await abort_upload(job.store, job.bucket, job.key, job.upload_id, soon);
+}
+
+/** No cancellation may throw past it: what was begun has to be ended. */
+OBJECTCACHE_DECL asio::awaitable<result<stored_result>> put_in_parts(parallel_job& job)
+{
+    result<std::string> id = co_await begin_upload(job.store, job.bucket, job.key, job.options.until);
+    if (!id)
+        co_return id.error();
+    job.upload_id = std::move(*id);
+    job.parts.resize(job.count);
+    status sent = co_await run_all(job, put_one);
+    result<stored_result> out = sent.ok() ? result<stored_result>(stored_result()) : sent;
+    if (out)
+        out = co_await complete_upload(job.store, job.bucket, job.key, job.upload_id, job.parts,
+                                       job.options.until);
+    if (!out) {
+        job.workers.spawn(give_up(job)); // beside this coroutine, whose cancellation it must not hear
+        co_await job.workers.join();
+    }
+    co_return out;
+}
+
 } // namespace detail
 
 OBJECTCACHE_DECL asio::awaitable<result<object_info>> get_parallel(client store, std::string bucket,
@@ -96,7 +160,8 @@ OBJECTCACHE_DECL asio::awaitable<result<object_info>> get_parallel(client store,
                                                                    byte_span destination,
                                                                    parallel_options options)
 {
-    if (range.size != destination.size() || options.part_bytes == 0 || destination.empty())
+    if (range.size != destination.size() || range.end() < range.offset || options.part_bytes == 0 ||
+        destination.empty())
         co_return result<object_info>(errc::invalid_argument,
                                       "GET of " + key +
                                           ": the destination is not of the range's size, or parts of none");
@@ -106,7 +171,10 @@ OBJECTCACHE_DECL asio::awaitable<result<object_info>> get_parallel(client store,
     job.offset = range.offset;
     job.destination = destination;
     job.count = (destination.size() - 1) / job.options.part_bytes + 1;
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
     status done = co_await detail::run_all(job, detail::get_one);
+    co_await asio::this_coro::throw_if_cancelled(throws);
     if (!done.ok())
         co_return done;
     co_return std::move(job.info);
@@ -123,40 +191,20 @@ OBJECTCACHE_DECL asio::awaitable<result<stored_result>> put_parallel(client stor
     job.source = parts;
     for (const const_byte_span part : parts)
         job.size += part.size();
-    const std::uint64_t part_bytes = std::max<std::uint64_t>(1, job.options.part_bytes);
-    if (job.size <= part_bytes) {
-        call what;
-        what.method = "PUT";
-        what.bucket = job.bucket;
-        what.key = job.key;
-        what.body = parts;
-        what.body_checksum = job.store.options().upload_checksum;
-        what.until = job.options.until;
-        result<answer> sent = co_await job.store.send(std::move(what));
-        if (!sent)
-            co_return sent.error();
-        co_return stored_result{std::move(sent->etag), {}, std::move(sent->checksum)};
-    }
-    job.count = static_cast<std::size_t>((job.size - 1) / part_bytes + 1);
-    if (job.count > 10000)
+    const std::uint64_t part_bytes = job.options.part_bytes;
+    if (part_bytes == 0 || (job.size != 0 && (job.size - 1) / part_bytes >= most_parts_per_upload))
         co_return result<stored_result>(errc::invalid_argument,
-                                        "PUT of " + job.key + ": more than 10000 parts");
-    result<std::string> id = co_await begin_upload(job.store, job.bucket, job.key, job.options.until);
-    if (!id)
-        co_return id.error();
-    job.upload_id = *id;
-    job.parts.resize(job.count);
-    status done = co_await detail::run_all(job, detail::put_one);
-    result<stored_result> out = done;
-    if (done.ok())
-        out = co_await complete_upload(job.store, job.bucket, job.key, job.upload_id, job.parts,
-                                       job.options.until);
-    if (out)
-        co_return out;
-    // Also of one that was cancelled: parts nobody completes are paid for until somebody finds them.
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    const deadline soon(clock::of(co_await asio::this_coro::executor).now() + std::chrono::seconds(5));
-    (void)co_await abort_upload(job.store, job.bucket, job.key, job.upload_id, soon);
+                                        "PUT of " + job.key + ": parts of none, or more than 10000");
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    result<stored_result> out(errc::cancelled);
+    if (job.size <= part_bytes) {
+        out = co_await detail::put_whole(job);
+    } else {
+        job.count = static_cast<std::size_t>((job.size - 1) / part_bytes + 1);
+        out = co_await detail::put_in_parts(job);
+    }
+    co_await asio::this_coro::throw_if_cancelled(throws);
     co_return out;
 }
 
@@ -171,7 +219,7 @@ OBJECTCACHE_DECL asio::awaitable<result<std::string>> begin_upload(client store,
     what.until = until;
     if (const checksum kind = store.options().upload_checksum; kind != checksum::none)
         what.headers.emplace_back("x-amz-checksum-algorithm", checksum_name(kind));
-    result<answer> got = co_await store.send(std::move(what));
+    result<answer> got = co_await detail::send_about_object(std::move(store), std::move(what));
     if (!got)
         co_return got.error();
     co_return detail::in_context(parse_initiated_upload(got->text), "multipart upload", key);
@@ -181,16 +229,20 @@ OBJECTCACHE_DECL asio::awaitable<result<uploaded_part>>
 upload_part(client store, std::string bucket, std::string key, std::string upload_id, std::uint32_t number,
             std::span<const const_byte_span> body, deadline until)
 {
+    if (number == 0 || number > most_parts_per_upload)
+        co_return result<uploaded_part>(errc::invalid_argument, "part " + std::to_string(number) + " of " +
+                                                                    key +
+                                                                    ": they have numbers from 1 to 10000");
     call what;
     what.method = "PUT";
     what.bucket = std::move(bucket);
     what.key = key;
     what.query.emplace_back("partNumber", std::to_string(number));
-    what.query.emplace_back("uploadId", std::move(upload_id));
     what.body = body;
     what.body_checksum = store.options().upload_checksum;
     what.until = until;
-    result<answer> got = co_await store.send(std::move(what));
+    result<answer> got =
+        co_await detail::send_about_upload(std::move(store), std::move(upload_id), std::move(what));
     if (!got)
         co_return got.error();
     if (got->etag.empty())
@@ -208,16 +260,22 @@ complete_upload(client store, std::string bucket, std::string key, std::string u
     const const_byte_span body = std::as_bytes(std::span(document));
     call what;
     what.method = "POST";
-    what.bucket = std::move(bucket);
+    what.bucket = bucket;
     what.key = key;
-    what.query.emplace_back("uploadId", std::move(upload_id));
     what.headers.emplace_back("Content-Type", "application/xml");
     what.body = std::span(&body, 1);
     what.until = until;
-    result<answer> got = co_await store.send(std::move(what));
-    if (!got)
-        co_return got.error();
-    co_return detail::in_context(parse_stored_result(got->text, kind), "multipart upload", key);
+    result<answer> got = co_await detail::send_about_upload(store, std::move(upload_id), std::move(what));
+    if (got)
+        co_return detail::in_context(parse_stored_result(got->text, kind), "multipart upload", key);
+    // A try whose answer was lost may have done it: then the next one finds no upload.
+    if (got.error() == condition::absent) {
+        const op_options how{until};
+        result<object_info> there = co_await store.head(bucket, key, how);
+        if (there && detail::is_etag_of(there->etag, parts))
+            co_return stored_result{std::move(there->etag), {}, {}};
+    }
+    co_return got.error();
 }
 
 OBJECTCACHE_DECL asio::awaitable<status> abort_upload(client store, std::string bucket, std::string key,
@@ -227,9 +285,9 @@ OBJECTCACHE_DECL asio::awaitable<status> abort_upload(client store, std::string 
     what.method = "DELETE";
     what.bucket = std::move(bucket);
     what.key = std::move(key);
-    what.query.emplace_back("uploadId", std::move(upload_id));
     what.until = until;
-    result<answer> got = co_await store.send(std::move(what));
+    result<answer> got =
+        co_await detail::send_about_upload(std::move(store), std::move(upload_id), std::move(what));
     if (!got && got.error() == condition::absent)
         co_return status();
     co_return got.error();
@@ -260,19 +318,23 @@ OBJECTCACHE_DECL asio::awaitable<result<stored_result>> copy_object(client store
                                                                     std::string to_bucket, std::string to_key,
                                                                     deadline until)
 {
-    std::string source = "/" + from_bucket + "/";
+    if (from_bucket.empty() || from_key.empty())
+        co_return result<stored_result>(errc::invalid_argument, "copy to " + to_key + ": from where?");
+    std::string source = "/";
+    detail::append_uri_encoded(source, from_bucket, detail::slash::encode);
+    source += '/';
     detail::append_uri_encoded(source, from_key, detail::slash::keep);
+    const checksum kind = store.options().upload_checksum;
     call what;
     what.method = "PUT";
     what.bucket = std::move(to_bucket);
     what.key = to_key;
     what.headers.emplace_back("x-amz-copy-source", std::move(source));
     what.until = until;
-    result<answer> got = co_await store.send(std::move(what));
+    result<answer> got = co_await detail::send_about_object(std::move(store), std::move(what));
     if (!got)
         co_return got.error();
-    co_return detail::in_context(parse_stored_result(got->text, store.options().upload_checksum), "copy",
-                                 to_key);
+    co_return detail::in_context(parse_stored_result(got->text, kind), "copy", to_key);
 }
 
 OBJECTCACHE_DECL asio::awaitable<result<std::vector<delete_failure>>>
