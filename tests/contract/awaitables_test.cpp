@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <contract/cache_subjects.hpp>
+#include <contract/s3_subjects.hpp>
 
 #include <array>
 
@@ -10,7 +11,7 @@ namespace {
 std::vector<entry> every_operation()
 {
     std::vector<entry> all = io_entries();
-    for (auto& more : {tier_entries(), cache_entries()})
+    for (auto& more : {tier_entries(), cache_entries(), s3_entries()})
         all.insert(all.end(), more.begin(), more.end());
     return all;
 }
@@ -100,8 +101,7 @@ TEST_CASE("every awaitable can be cancelled at every step while nothing is in it
                 t.it->let_go();
                 if (!t.start(how))
                     break;
-                for (int i = 0; i < step && t.out.times == 0; ++i)
-                    t.env.step();
+                t.run_steps(step);
                 const bool ended = t.out.times != 0;
                 if (!ended)
                     t.signal.emit(kinds[static_cast<std::size_t>(step) % kinds.size()]);
@@ -129,10 +129,7 @@ TEST_CASE("every awaitable may be destroyed in flight, at every step")
                         t.it->let_go();
                     if (!t.start(how))
                         break;
-                    bool more = true;
-                    for (int i = 0; i < step && more; ++i)
-                        more = t.env.step() && t.out.times == 0;
-                    if (!more || step == 120) // held operations look for their event for ever
+                    if (!t.run_steps(step) || step == 120) // held operations look for their event for ever
                         break;
                 }
             }

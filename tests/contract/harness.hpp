@@ -77,7 +77,8 @@ struct environment {
     }
 
     oc::testing::gated_device device;
-    std::deque<kv_fixture::memory> memory; // of the engine
+    std::deque<kv_fixture::memory> memory;  // of the engine
+    std::deque<std::shared_ptr<void>> kept; // whatever else of the host outlives the context
     std::unique_ptr<asio::io_context> io;
     oc::testing::manual_clock& time;
     std::optional<strand> away; // what is awaited here must end here, not on the operation's executor
@@ -161,6 +162,8 @@ struct subject {
     virtual bool initiate(callback) { return false; }
     /** What it waits for happens. */
     virtual void let_go() {}
+    /** Does it wait for more than what is stepped? Then a step waits for the kernel. */
+    [[nodiscard]] virtual bool asks_the_kernel() const { return false; }
     /** Does it complete without being let go? */
     [[nodiscard]] virtual bool by_itself() const { return false; }
     /** Does a cancellation end it, without being let go? */
@@ -234,6 +237,17 @@ public:
         return supported;
     }
 
+    /** Run `n` handlers, or fewer if it ends before or nothing more happens; says whether there may be more. */
+    bool run_steps(int n)
+    {
+        int done = 0;
+        if (it->asks_the_kernel())
+            (void)env.run_until([&] { return out.times != 0 || done++ == n; });
+        else
+            while (done++ < n && out.times == 0 && env.step()) {
+            }
+        return out.times == 0 && done > n;
+    }
     bool run_to_end()
     {
         return env.run_until([&] { return out.ended.has_value(); });

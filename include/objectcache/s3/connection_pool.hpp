@@ -92,7 +92,7 @@ public:
         `max_connections` at most.
 
         @par Completion    Success once they are there. Those that could be opened stay, whatever became of the others.
-        @par Resumes       On the pool's executor.
+        @par Resumes       On the awaiting coroutine's executor.
         @par Cancellation  Terminal, partial and total.
         @par Errors        Those of `acquire`: the first. */
     [[nodiscard]] asio::awaitable<status> prewarm(std::string host, std::size_t n, deadline until);
