@@ -149,6 +149,7 @@ private:
     static asio::awaitable<status> watch(std::shared_ptr<state> self, operation& op, attempt& chosen);
     static asio::awaitable<void> exchange_once(std::shared_ptr<state> self, operation& op, attempt& mine,
                                                timer& observer);
+    static asio::awaitable<void> exchange_somehow(std::shared_ptr<state> self, operation& op, attempt& mine);
     static bool correct(state& self, operation& op, const attempt& failed);
     static bool follow(state& self, operation& op, const response_head& head, std::string_view text);
     static status verify(const state& self, const attempt& done);

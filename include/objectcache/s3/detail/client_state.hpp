@@ -120,7 +120,7 @@ struct client::attempt {
     const transfer* under_way = nullptr; // none: waiting for a connection
     bool ended = false;
 
-    status outcome = errc::exhausted; // what it stays at if there was no memory for anything else
+    status outcome;
     response_head head;
     std::string text;
     std::size_t received = 0;
@@ -131,18 +131,6 @@ struct client::attempt {
     std::string host, region;
 
     [[nodiscard]] bool won() const noexcept { return ended && outcome.ok(); }
-
-    /** Tells who waits that the coroutine is over, however it ended. */
-    struct end_mark {
-        attempt& of;
-        timer& observer;
-        ~end_mark()
-        {
-            of.ended = true;
-            of.under_way = nullptr;
-            observer.cancel();
-        }
-    };
 };
 
 } // namespace objectcache::s3

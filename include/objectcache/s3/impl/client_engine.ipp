@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 // One operation from its first request to its outcome: everything that is the same for all operations.
 namespace objectcache::s3 {
@@ -227,10 +228,24 @@ OBJECTCACHE_DECL asio::awaitable<status> client::watch(std::shared_ptr<state> se
 OBJECTCACHE_DECL asio::awaitable<void> client::exchange_once(std::shared_ptr<state> self, operation& op,
                                                              attempt& mine, timer& observer)
 {
-    const attempt::end_mark mark{mine, observer};
-    co_await detail::fully_cancellable();
+    try {
+        co_await detail::fully_cancellable();
+        co_await exchange_somehow(self, op, mine);
+    } catch (const std::bad_alloc&) {
+        mine.outcome = status(errc::exhausted);
+    }
+    // Not by a destructor: that of a coroutine that is destroyed in flight may run after the one it would tell.
+    mine.ended = true;
+    mine.under_way = nullptr;
+    observer.cancel();
+}
+
+/** A connection, and the request on it; a second time if the connection turns out to be a dead one. */
+OBJECTCACHE_DECL asio::awaitable<void> client::exchange_somehow(std::shared_ptr<state> self, operation& op,
+                                                                attempt& mine)
+{
     for (bool again = false;; again = true) {
-        state::place& place = self->place_of(op.what.bucket);
+        state::place& place = self->place_of(op.what.bucket); // not beyond the next wait: buckets move
         const auto now = std::chrono::floor<std::chrono::seconds>(self->time.date() + self->skew);
         mine.signed_as = self->current;
         mine.skew = self->skew;
@@ -241,6 +256,8 @@ OBJECTCACHE_DECL asio::awaitable<void> client::exchange_once(std::shared_ptr<sta
             mine.outcome = head.error();
             co_return;
         }
+        if (op.stream)
+            op.stream->begin(place.sign.key_for(mine.signed_as, now), now, signature_in(*head));
         std::string host = place.where.host_for(op.what.bucket);
         auto leased = co_await self->pool.acquire(std::move(host), op.who, op.until, again);
         if (!leased) {
@@ -249,15 +266,11 @@ OBJECTCACHE_DECL asio::awaitable<void> client::exchange_once(std::shared_ptr<sta
         }
         connection_pool::lease& connection = *leased;
         exchange what;
+        what.stream = op.stream;
         what.expect_continue = op.expects && op.body_size != 0 &&
                                op.body_size >= self->options.expect_continue_bytes &&
                                (op.tries != 0 || !self->calm(self->time.now()));
-        if (op.stream) {
-            op.stream->begin(place.sign.key_for(mine.signed_as, now), now, signature_in(*head));
-            what.stream = op.stream;
-        }
-        // Hop by hop, hence never signed.
-        if (what.expect_continue)
+        if (what.expect_continue) // hop by hop, hence never signed
             head->insert(head->size() - 2, "Expect: 100-continue\r\n");
         what.head = std::move(*head);
         what.payload = op.payload;
