@@ -12,11 +12,13 @@ namespace objectcache {
 /** Objects in one bucket of an S3 store, all of them under `key_prefix` ("team-a/kv/"), which nobody above sees: several
     caches, and other things, may share a bucket.
 
-    A write that must keep what is there is a conditional PUT: of writers that race, one wins and all succeed.
+    A read of more than `split_bytes` is several requests side by side. A write that must keep what is there is a conditional PUT: of writers that race, one wins and all succeed.
 
     @par Threads As `s3::client`: one thread, or one strand, that of its executor. */
 class s3_tier {
 public:
+    static constexpr std::size_t split_bytes = 16 * 1024 * 1024;
+
     s3_tier(asio::any_io_executor executor, s3::client client, std::string bucket,
             std::string key_prefix = {})
         : executor_(std::move(executor))

@@ -56,4 +56,41 @@ TEST_CASE("s3_tier: a key prefix keeps tenants of one bucket apart")
     CHECK(testing::run_coroutine(io, body(io)));
 }
 
+TEST_CASE("s3_tier: a large read is several requests")
+{
+    const auto body = [](asio::io_context& io) -> asio::awaitable<void> {
+        testing::s3_server_options options;
+        options.buckets = {"shared"};
+        auto server = testing::s3_server::start(std::move(options));
+        REQUIRE(server);
+        std::vector<std::string> ranges;
+        server->set_responder([&](const testing::s3_request& request) {
+            ranges.push_back(request.range);
+            return testing::s3_fault();
+        });
+        s3_tier tier(io.get_executor(),
+                     s3::client(io.get_executor(), *s3::endpoint::parse(server->endpoint_url()),
+                                server->credentials()),
+                     "shared");
+        std::vector<std::byte> data((std::size_t(20) << 20) + 10);
+        for (std::size_t i = 0; i < data.size(); ++i)
+            data[i] = static_cast<std::byte>(i * 2654435761u >> 24);
+        const const_byte_span part(data);
+        const status written =
+            co_await tier.write("k", std::span(&part, 1), if_exists::replace, deadline::never());
+        REQUIRE(written.ok());
+        ranges.clear();
+        std::vector<std::byte> into(data.size() - 10);
+        const status read = co_await tier.read("k", {10, into.size()}, into, deadline::never());
+        CHECK(read.ok());
+        CHECK(std::equal(into.begin(), into.end(), data.begin() + 10));
+        std::sort(ranges.begin(), ranges.end());
+        CHECK(ranges == std::vector<std::string>{"bytes=10-8388617", "bytes=16777226-20971529",
+                                                 "bytes=8388618-16777225"});
+        server->set_responder(nullptr);
+    };
+    asio::io_context io;
+    CHECK(testing::run_coroutine(io, body(io)));
+}
+
 } // namespace s3_tier_test

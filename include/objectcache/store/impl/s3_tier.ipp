@@ -2,6 +2,7 @@
 #pragma once
 
 #include <objectcache/core/config.hpp>
+#include <objectcache/s3/large_object.hpp>
 #include <objectcache/store/s3_tier.hpp>
 
 namespace objectcache {
@@ -9,8 +10,14 @@ namespace objectcache {
 OBJECTCACHE_DECL asio::awaitable<status> s3_tier::read(std::string key, byte_range range, byte_span into,
                                                        deadline until)
 {
+    std::string name = key_prefix_ + key;
+    if (into.size() > split_bytes) {
+        const s3::parallel_options how{split_bytes / 2, 4, until};
+        auto parts = co_await s3::get_parallel(client_, bucket_, std::move(name), range, into, how);
+        co_return parts.error();
+    }
     const s3::op_options how{until};
-    auto got = co_await client_.get(bucket_, key_prefix_ + key, range, into, how);
+    auto got = co_await client_.get(bucket_, std::move(name), range, into, how);
     co_return got.error();
 }
 
