@@ -78,7 +78,7 @@ private:
     [[nodiscard]] asio::awaitable<status> readable();
     /** Let other work of this thread have its turn. */
     [[nodiscard]] asio::awaitable<boost::system::error_code> pause();
-    [[nodiscard]] static tls_stream::step attempt(tls_stream& tls, transfer& t);
+    [[nodiscard]] tls_stream::step attempt(transfer& t);
     static void report(transfer& t, boost::system::error_code ec);
 
     tcp::socket socket_;

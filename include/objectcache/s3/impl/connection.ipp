@@ -12,6 +12,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <array>
 #include <cerrno>
@@ -126,70 +127,85 @@ OBJECTCACHE_DECL void connection::report(transfer& t, boost::system::error_code 
 }
 
 /** Moves what can be moved without a wait. */
-OBJECTCACHE_DECL tls_stream::step connection::attempt(tls_stream& tls, transfer& t)
+OBJECTCACHE_DECL tls_stream::step connection::attempt(transfer& t)
 {
-    if (t.next() == transfer::want::receive)
-        return tls.read(t.room());
-    std::array<const_byte_span, 1> first;
-    return tls.write(t.unsent(first).front());
+    using outcome = tls_stream::step::outcome;
+    const bool sending = t.next() == transfer::want::send;
+    std::array<const_byte_span, 16> parts;
+    if (tls_)
+        return sending ? tls_->write(t.unsent(std::span(parts).first(1)).front()) : tls_->read(t.room());
+
+    ssize_t n = 0;
+    if (sending) {
+        std::array<iovec, parts.size()> list;
+        msghdr message{};
+        message.msg_iov = list.data();
+        for (const const_byte_span part : t.unsent(parts))
+            list[message.msg_iovlen++] = {const_cast<std::byte*>(part.data()), part.size()};
+        n = ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } else {
+        const byte_span room = t.room();
+        n = ::recv(socket_.native_handle(), room.data(), room.size(), MSG_DONTWAIT);
+    }
+    if (n > 0)
+        return {outcome::done, static_cast<std::size_t>(n)};
+    if (n == 0)
+        return {outcome::ended};
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+        return {sending ? outcome::wait_writable : outcome::wait_readable};
+    return {outcome::failed, 0, error_code(errno, std::system_category())};
 }
 
 OBJECTCACHE_DECL asio::awaitable<void> connection::run(transfer& t)
 {
+    using outcome = tls_stream::step::outcome;
     const auto token = asio::as_tuple(asio::use_awaitable);
     constexpr std::size_t turn = std::size_t(256)
                                  << 10; // bytes moved without a wait before others have theirs
     std::size_t unbroken = 0;
+    bool promising = true; // is there likely something to receive?
     while (t.next() != transfer::want::done) {
         const transfer::want wanted = t.next();
+        const bool sending = wanted == transfer::want::send;
+        const std::size_t room = sending ? 0 : t.room().size();
+        tls_stream::step step{outcome::wait_readable};
+        if (sending || promising || tls_)
+            step = attempt(t);
         boost::system::error_code ec;
-        std::size_t n = 0;
-        if (tls_) {
-            const tls_stream::step step = attempt(*tls_, t);
-            switch (step.what) {
-            case tls_stream::step::outcome::done:
-                n = step.bytes;
-                unbroken += n;
-                break;
-            case tls_stream::step::outcome::ended:
-                ec = asio::error::eof;
-                break;
-            case tls_stream::step::outcome::failed:
-                t.failed(step.why);
-                continue;
-            default:
-                unbroken = 0;
-                if (t.waits_for_continue()) {
-                    co_await hears(t);
-                    continue;
-                }
-                ec = co_await ready(step.what);
-                break;
-            }
-            if (unbroken >= turn) {
-                unbroken = 0;
-                ec = co_await pause();
-            }
-        } else if (wanted == transfer::want::send) {
-            std::array<const_byte_span, 16> parts;
-            std::array<asio::const_buffer, parts.size()> list;
-            const auto unsent = t.unsent(parts);
-            for (std::size_t i = 0; i < unsent.size(); ++i)
-                list[i] = asio::const_buffer(unsent[i].data(), unsent[i].size());
-            const std::span<const asio::const_buffer> buffers(list.data(), unsent.size());
-            std::tie(ec, n) = co_await socket_.async_write_some(buffers, token);
-        } else {
+        std::size_t n = step.bytes;
+        switch (step.what) {
+        case outcome::done:
+            unbroken += n;
+            break;
+        case outcome::ended:
+            ec = asio::error::eof;
+            break;
+        case outcome::failed:
+            t.failed(step.why);
+            continue;
+        default:
+            unbroken = 0;
             if (t.waits_for_continue()) {
-                const bool heard = co_await hears(t);
-                if (!heard)
-                    continue;
+                promising = co_await hears(t);
+                continue;
             }
-            const byte_span room = t.room();
-            const asio::mutable_buffer buffer(room.data(), room.size());
-            std::tie(ec, n) = co_await socket_.async_read_some(buffer, token);
+            if (tls_ || sending) {
+                ec = co_await ready(step.what);
+            } else { // waits and receives in one
+                const byte_span to = t.room();
+                const asio::mutable_buffer buffer(to.data(), to.size());
+                std::tie(ec, n) = co_await socket_.async_read_some(buffer, token);
+            }
+            break;
+        }
+        // What filled its room has probably left something. After a request there is nothing yet.
+        promising = !sending && n == room;
+        if (unbroken >= turn) {
+            unbroken = 0;
+            ec = co_await pause();
         }
         moved += n;
-        if (n != 0 && wanted == transfer::want::send)
+        if (n != 0 && sending)
             t.sent(n);
         else if (n != 0)
             t.received(n);
