@@ -7,7 +7,11 @@ once per object size and number of requests in flight, beginning with another cl
 --seconds, and waits for the last ones. Figures are medians over the rounds, and the extremes.
 
 Servers are pinned to core 0, clients of one thread to core 1, of two threads to cores 1 and 2 (0 and 1 where there are two).
-A run during which other processes took more than 0.3 of a core is repeated; if that does not help it is kept, and marked."""
+A run during which other processes took more than 0.3 of a core is repeated, as long as there is time for it (--patience);
+if that does not help it is kept, and counted in the report.
+
+Each run is written to <output>/s3_<suite>.jsonl as soon as it is over: the environment in the first line, then a run per
+line. The pages are made from these files alone; --report-only does just that."""
 
 import argparse
 import json
@@ -147,7 +151,7 @@ class Nginx(Server):
         if tls:
             self.make_certificate()
             listen = (f"listen 127.0.0.1:{port} ssl; ssl_certificate {self.ca_file}; "
-                      f"ssl_certificate_key {self.directory}/tls.key; ssl_protocols TLSv1.3;")
+                      f"ssl_certificate_key {self.directory}/tls.key; ssl_protocols TLSv1.2 TLSv1.3;")
         root = pathlib.Path(self.directory, "root")
         root.mkdir()
         (root / self.bucket).symlink_to(objects)
@@ -229,15 +233,17 @@ SERVERS = {"nginx": Nginx, "ours": Ours, "rgw": Rgw}
 # --- Clients
 
 class Client:
-    def __init__(self, title, command, threads=1, in_flight=None, servers=None):
+    def __init__(self, title, command, threads=1, sizes=None, in_flight=None, servers=None, most=None):
         self.title = title
         self.command = command  # a function of the case
         self.threads = threads
-        self.in_flight = in_flight  # None: any
-        self.servers = servers
+        self.sizes, self.in_flight, self.servers = sizes, in_flight, servers  # None: any
+        self.most = most  # bytes in flight
 
-    def takes_part(self, server, in_flight):
-        return (self.servers is None or server in self.servers) and (self.in_flight is None or in_flight in self.in_flight)
+    def takes_part(self, server, size, in_flight):
+        return all(wanted is None or have in wanted for have, wanted in (
+            (server, self.servers), (size, self.sizes), (in_flight, self.in_flight))) and (
+                self.most is None or size * in_flight <= self.most)
 
 
 def bench_program(name, *extra):
@@ -252,43 +258,76 @@ def python_program(name, *extra):
     return lambda case: ["/usr/bin/python3", str(HERE / "peers" / name), *extra]
 
 
+KIB, MIB = 1 << 10, 1 << 20
+SIZES = [64 * KIB, 256 * KIB, MIB, 4 * MIB, 16 * MIB]
+FEW = [64 * KIB, MIB, 16 * MIB]
+A_LOT = 256 * MIB  # in flight at once: a wave of them takes a second or two
+
+
+def two(title, command):
+    return Client(title + ", 2 threads", command, 2, FEW, (16, 64), ("nginx", "ours"), A_LOT)
+
+
+def kernel_offers_tls():
+    try:
+        with open("/proc/sys/net/ipv4/tcp_available_ulp", encoding="ascii") as offered:
+            return "tls" in offered.read().split()
+    except OSError:
+        return False
+
+
+# `sizes` and `in_flight`: what is run by default. `notes` say what of the whole product is left out, and why.
 SUITES = {
     "get": {
         "title": "GET over HTTP",
         "tls": False,
-        "servers": ("nginx", "ours", "rgw"),
+        "servers": {
+            "nginx": {"sizes": SIZES, "most": None},
+            "ours": {"sizes": SIZES, "most": A_LOT},
+            "rgw": {"sizes": FEW, "most": A_LOT},
+        },
+        "in_flight": (1, 16, 64),
+        "notes": "64 requests of 16 MiB, a gigabyte in flight, are tried over nginx alone and by no Python thread. The gateway, "
+                 "which is slower than any client, gets three sizes. Two threads: three sizes. Unverified and unsigned: 16 in "
+                 "flight.",
         "clients": {
             "raw": Client("raw recv", bench_program("bench_peer_raw")),
             "epoll": Client("ours, epoll", verifying("s3_get")),
             "uring": Client("ours, io_uring", verifying("s3_get_uring")),
-            "unverified": Client("ours, epoll, unverified", bench_program("s3_get")),
+            "unverified": Client("ours, epoll, unverified", bench_program("s3_get"), in_flight=(16,), servers=("nginx", "ours")),
             "libcurl": Client("libcurl", bench_program("bench_peer_libcurl")),
             "libcurl-unsigned": Client("libcurl, unsigned", bench_program("bench_peer_libcurl", "--unsigned"),
-                                       servers=("nginx",)),
+                                       in_flight=(16,), servers=("nginx",)),
             "crt": Client("AWS CRT", python_program("crt.py")),
-            "boto3": Client("boto3", python_program("boto3_client.py")),
-            "raw2": Client("raw recv, 2 threads", bench_program("bench_peer_raw"), 2, (16, 64)),
-            "epoll2": Client("ours, epoll, 2 threads", verifying("s3_get"), 2, (16, 64)),
-            "uring2": Client("ours, io_uring, 2 threads", verifying("s3_get_uring"), 2, (16, 64)),
-            "libcurl2": Client("libcurl, 2 threads", bench_program("bench_peer_libcurl"), 2, (16, 64)),
+            "boto3": Client("boto3", python_program("boto3_client.py"), most=A_LOT),
+            "raw2": two("raw recv", bench_program("bench_peer_raw")),
+            "epoll2": two("ours, epoll", verifying("s3_get")),
+            "uring2": two("ours, io_uring", verifying("s3_get_uring")),
+            "libcurl2": two("libcurl", bench_program("bench_peer_libcurl")),
         },
     },
     "tls": {
         "title": "GET over TLS",
         "tls": True,
-        "servers": ("nginx", "rgw"),
+        "servers": {"nginx": {"sizes": FEW, "most": A_LOT}, "rgw": {"sizes": FEW, "most": A_LOT}},
+        "in_flight": (1, 16),
+        "notes": "Three sizes, one and 16 in flight.",
         "clients": {
             "raw": Client("raw OpenSSL", bench_program("bench_peer_raw")),
             "epoll": Client("ours, epoll", verifying("s3_get")),
             "uring": Client("ours, io_uring", verifying("s3_get_uring")),
             "libcurl": Client("libcurl", bench_program("bench_peer_libcurl")),
             "crt": Client("AWS CRT", python_program("crt.py")),
+            **({"ktls": Client("raw, kTLS 1.2", bench_program("bench_peer_raw", "--ktls"), servers=("nginx",))}
+               if kernel_offers_tls() else {}),
         },
     },
     "put": {
         "title": "PUT over HTTP",
         "tls": False,
-        "servers": ("ours", "rgw"),
+        "servers": {"ours": {"sizes": FEW, "most": A_LOT}, "rgw": {"sizes": FEW, "most": 16 * MIB}},
+        "in_flight": (1, 16),
+        "notes": "Three sizes, one and 16 in flight; the gateway gets at most 16 MiB at once.",
         "clients": {
             "raw": Client("raw send", bench_program("bench_peer_raw", "--put")),
             "epoll": Client("ours, epoll", bench_program("s3_put")),
@@ -300,6 +339,7 @@ SUITES = {
         },
     },
 }
+PAGES = {"s3_get": ("get", "tls"), "s3_put": ("put",)}
 
 
 # --- Running
@@ -347,7 +387,14 @@ def run_client(client, case, server, url):
     return report
 
 
-def run_suite(name, options, objects, runs):
+def cells_of(suite, server, options):
+    """(size, requests in flight) of the default, or what the command line wants."""
+    mine = suite["servers"][server]
+    return [(size, in_flight) for size in options.sizes or mine["sizes"] for in_flight in options.in_flight or suite["in_flight"]
+            if mine["most"] is None or size * in_flight <= mine["most"]]
+
+
+def run_suite(name, options, objects, record):
     suite = SUITES[name]
     scheme = "https" if suite["tls"] else "http"
     own_port = 443 if suite["tls"] else 80
@@ -363,29 +410,42 @@ def run_suite(name, options, objects, runs):
             url = f"{scheme}://127.0.0.1" + ("" if port == own_port else f":{port}")
             failed = set()
             for round_ in range(options.rounds):
-                say(f"{suite['title']}, {server_name}, round {round_ + 1} of {options.rounds}")
-                for size in options.sizes:
-                    for in_flight in options.in_flight:
-                        taking_part = [key for key, c in suite["clients"].items()
-                                       if c.takes_part(server_name, in_flight) and key not in failed
-                                       and (not options.clients or key in options.clients)
-                                       and not (key == "crt" and port != own_port)]
-                        first = round_ % max(1, len(taking_part))
-                        for key in taking_part[first:] + taking_part[:first]:
-                            case = {"size": size, "in_flight": in_flight, "seconds": options.seconds,
-                                    "warm_up": options.warm_up, "objects_directory": objects}
-                            for attempt in range(1 + options.retries):
-                                report = run_client(suite["clients"][key], case, server, url)
-                                if report is None or report["others"] <= NOISE:
-                                    break
-                            if report is None:
-                                failed.add(key)
-                                continue
-                            runs.append({"suite": name, "server": server_name, "client": key, "size": size,
-                                         "in_flight": in_flight, "round": round_, "threads": suite["clients"][key].threads,
-                                         **report})
+                began = time.monotonic()
+                for size, in_flight in cells_of(suite, server_name, options):
+                    taking_part = [key for key, c in suite["clients"].items()
+                                   if c.takes_part(server_name, size, in_flight) and key not in failed
+                                   and (not options.clients or key in options.clients)
+                                   and not (key == "crt" and port != own_port)]
+                    first = round_ % max(1, len(taking_part))
+                    for key in taking_part[first:] + taking_part[:first]:
+                        case = {"size": size, "in_flight": in_flight, "seconds": options.seconds,
+                                "warm_up": options.warm_up, "objects_directory": objects}
+                        report = run_patiently(suite["clients"][key], case, server, url, options)
+                        if report is None:
+                            failed.add(key)
+                            continue
+                        record({"suite": name, "server": server_name, "client": key, "size": size, "in_flight": in_flight,
+                                "round": round_, "threads": suite["clients"][key].threads, **report})
+                say(f"{suite['title']}, {server_name}, round {round_ + 1} of {options.rounds}: "
+                    f"{time.monotonic() - began:.0f} s")
         finally:
             server.stop()
+
+
+def run_patiently(client, case, server, url, options):
+    """The least disturbed of a few runs, while --patience lasts."""
+    best = None
+    for _ in range(3):
+        began = time.monotonic()
+        report = run_client(client, case, server, url)
+        if report is None:
+            return best
+        if best is None or report["others"] < best["others"]:
+            best = report
+        if best["others"] <= NOISE or options.patience <= 0:
+            break
+        options.patience -= time.monotonic() - began
+    return best
 
 
 def free_port(wanted):
@@ -428,7 +488,7 @@ def select(runs, **wanted):
     return [run for run in runs if all(run[key] == value for key, value in wanted.items())]
 
 
-def tables(name, runs):
+def tables(name, versions, runs):
     suite = SUITES[name]
     parts = []
     for server in suite["servers"]:
@@ -445,7 +505,7 @@ def tables(name, runs):
                     for size, in_flight in cells]
 
         noisy = sum(run["others"] > NOISE for run in mine)
-        parts.append(f"## {suite['title']}: {server}\n\n{SERVERS[server].version()}. " +
+        parts.append(f"## {suite['title']}: {server}\n\n{versions[server]}. " +
                      (f"**{noisy} of {len(mine)} runs were disturbed by other processes.**" if noisy else
                       f"{len(mine)} runs, none disturbed."))
         parts.append("Client CPU seconds per GB, median and extremes:\n\n" + markdown_table(
@@ -455,34 +515,107 @@ def tables(name, runs):
         parts.append("Latency of a request, p50 / p99, ms:\n\n" + markdown_table(header, rows(
             lambda some: " / ".join(f"{statistics.median(run[p] for run in some):.3g}" for p in ("p50_ms", "p99_ms"))
             if some else "-")))
-        parts.append(budgets(mine, cells))
     return "\n\n".join(part for part in parts if part)
 
 
-def budgets(runs, cells):
-    """Ours, verified, against each peer: CPU per GB, and throughput."""
+# --- Verdicts: what is expected of ours, against what was measured
 
-    def median(client, size, in_flight, figure):
-        some = [figure(run) for run in select(runs, client=client, size=size, in_flight=in_flight)]
-        return statistics.median(some) if some else None
+class Medians:
+    """Of one suite: figure(client, server, size, in_flight)."""
 
-    rows = []
-    for size, in_flight in cells:
-        ours = median("epoll", size, in_flight, cpu_per_gigabyte)
-        if not ours:
+    def __init__(self, runs):
+        grouped = {}
+        for run in runs:
+            grouped.setdefault((run["client"], run["server"], run["size"], run["in_flight"]), []).append(run)
+        self.cells = sorted({key[1:] for key in grouped})
+        self.cpu = {key: statistics.median(map(cpu_per_gigabyte, some)) for key, some in grouped.items()}
+        self.rate = {key: statistics.median(map(gigabytes_per_second, some)) for key, some in grouped.items()}
+        self.range = {key: (min(map(gigabytes_per_second, some)), max(map(gigabytes_per_second, some)))
+                      for key, some in grouped.items()}
+
+    def ratios(self, figures, over, under):
+        """cell -> figure of the one client / that of the other, where both were measured."""
+        return {cell: figures[(over, *cell)] / figures[(under, *cell)] for cell in self.cells
+                if (over, *cell) in figures and (under, *cell) in figures}
+
+
+def place(cell):
+    server, size, in_flight = cell
+    return f"{server}, {size_name(size)}, {in_flight} in flight"
+
+
+def verdict(ratios, good, worst):
+    """One line: is it so in every cell, and where is it least so?"""
+    if not ratios:
+        return "not measured"
+    missed = [cell for cell, ratio in ratios.items() if not good(ratio)]
+    cell = worst(ratios, key=ratios.get)
+    return (f"**pass**, {len(ratios)} cells" if not missed else f"**miss** in {len(missed)} of {len(ratios)} cells") + \
+        f"; worst {ratios[cell]:.2f} ({place(cell)}), median {statistics.median(ratios.values()):.2f}"
+
+
+def against_best_peer(m, client):
+    out, beyond = {}, 0
+    for cell in m.cells:
+        peers = [(m.rate[(p, *cell)], p) for p in ("libcurl", "crt", "boto3") if (p, *cell) in m.rate]
+        if not peers or (client, *cell) not in m.rate:
             continue
-        row = [size_name(size), str(in_flight)]
-        for peer, turned in (("raw", False), ("libcurl", False), ("crt", True)):
-            theirs = median(peer, size, in_flight, cpu_per_gigabyte)
-            row.append("-" if not theirs else f"{theirs / ours if turned else ours / theirs:.2f}")
-        peers = [median(p, size, in_flight, gigabytes_per_second) for p in ("libcurl", "crt", "boto3")]
-        best = max((p for p in peers if p), default=None)
-        row.append("-" if not best else f"{median('epoll', size, in_flight, gigabytes_per_second) / best:.2f}")
-        rows.append(row)
-    if not rows:
-        return ""
-    return "Ours (epoll, one thread) against the others:\n\n" + markdown_table(
-        ["object", "in flight", "CPU, ours / raw", "CPU, ours / libcurl", "CPU, CRT / ours", "GB/s, ours / best peer"], rows)
+        rate, best = max(peers)
+        out[cell] = m.rate[(client, *cell)] / rate
+        beyond += m.range[(client, *cell)][1] < m.range[(best, *cell)][0]
+    return out, beyond
+
+
+def extremes(ratios):
+    low, high = min(ratios, key=ratios.get), max(ratios, key=ratios.get)
+    return (f"median {statistics.median(ratios.values()):.2f}, from {ratios[low]:.2f} ({place(low)}) to {ratios[high]:.2f} "
+            f"({place(high)})")
+
+
+def verdicts(name, runs):
+    m = Medians(runs)
+    raw = "the raw loop" if name != "tls" else "the raw OpenSSL loop"
+    below, large = (lambda r: r < 1), [cell for cell in m.cells if cell[1] >= MIB]
+    lines = []
+    for client in ("epoll", "uring"):
+        title = SUITES[name]["clients"][client].title
+        lines.append(f"{title}: CPU per GB below libcurl's (< 1): " + verdict(m.ratios(m.cpu, client, "libcurl"), below, max))
+        over_raw = m.ratios(m.cpu, client, "raw")
+        lines.append(f"{title}: CPU per GB at most 1.5 times {raw}'s from 1 MiB on (<= 1.5): " +
+                     verdict({c: r for c, r in over_raw.items() if c in large}, lambda r: r <= 1.5, max))
+        crt = m.ratios(m.cpu, "crt", client)
+        if name == "get" and crt:
+            worst = min(crt, key=crt.get)
+            bound = m.ratios(m.cpu, "crt", "raw").get(worst)
+            lines.append(f"{title}: CPU per GB of the CRT over ours (>= 3): " + verdict(crt, lambda r: r >= 3, min) +
+                         (f"; over the raw loop's it is {bound:.2f} there" if bound else ""))
+        elif crt:
+            lines.append(f"{title}: CPU per GB of the CRT over ours: {extremes(crt)}")
+        rates, beyond = against_best_peer(m, client)
+        lines.append(f"{title}: throughput over that of the best of libcurl, CRT and boto3 (>= 1): " +
+                     verdict(rates, lambda r: r >= 1, min) +
+                     (f"; in {beyond} cells every round of ours was below every round of that peer" if rates else ""))
+    for what, figures in (("CPU per GB", m.cpu), ("throughput", m.rate)):
+        ratios = m.ratios(figures, "uring", "epoll")
+        if ratios:
+            ahead = sum(r < 1 for r in ratios.values()) if figures is m.cpu else sum(r > 1 for r in ratios.values())
+            lines.append(f"io_uring over epoll, {what}: {extremes(ratios)}; io_uring ahead in {ahead} of {len(ratios)} cells")
+    for one, titled in (("epoll", "ours, epoll"), ("uring", "ours, io_uring"), ("libcurl", "libcurl"), ("raw", "raw recv")):
+        for what, figures in (("throughput", m.rate), ("CPU per GB", m.cpu)):
+            if ratios := m.ratios(figures, one + "2", one):
+                lines.append(f"two threads over one, {titled}, {what}: {extremes(ratios)}")
+    if name == "tls":
+        ktls = m.ratios(m.cpu, "ktls", "raw")
+        lines.append(f"kTLS (TLS 1.2) over OpenSSL in the process, raw loop, CPU per GB: {extremes(ktls)}" if ktls else
+                     "kTLS: not measured, the kernel does not offer it" if not kernel_offers_tls() else
+                     "kTLS: the kernel offers it, but it could not be used")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def commit_id():
+    git = ("git", "-C", str(HERE.parent))
+    changed = output_of(*git, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results")
+    return output_of(*git, "rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
 
 
 def environment_of(options):
@@ -495,26 +628,50 @@ def environment_of(options):
     return {
         "command": "bash bench/s3.sh " + shlex.join(options.arguments),
         "date": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
-        "commit": output_of("git", "-C", str(HERE), "describe", "--always", "--dirty"),
+        "commit": commit_id(),
         "machine": f"{CORES} cores, {model}, {platform.system()} {platform.release()}",
         "compiler": output_of("c++", "--version").splitlines()[0],
         "libcurl": package("libcurl4"), "awscrt": package("python3-awscrt"), "boto3": package("python3-boto3"),
         "openssl": package("libssl3"), "liburing": package("liburing2"), "boost": package("libboost1.81-dev"),
         "rounds": options.rounds, "seconds": options.seconds, "warm_up": options.warm_up,
+        "servers": {name: SERVERS[name].version() for name in options.servers},
     }
 
 
-def page(name, environment, runs):
-    about = ", ".join(f"{key} {environment[key]}" for key in ("libcurl", "awscrt", "boto3", "openssl", "liburing", "boost"))
-    return f"""# {' and '.join(SUITES[part]['title'] for part in name)}
-
-`{environment['command']}`, commit {environment['commit']}, {environment['date']} UTC.
-{environment['machine']}; {environment['compiler']}; {about}.
-{environment['rounds']} rounds of {environment['seconds']} s after a warm-up of {environment['warm_up']} s, interleaved; the server
+def page(parts):
+    """parts: (suite, environment, runs)"""
+    out = [f"# {' and '.join(SUITES[name]['title'] for name, _, _ in parts)}"]
+    for name, environment, runs in parts:
+        about = ", ".join(f"{key} {environment[key]}" for key in ("libcurl", "awscrt", "boto3", "openssl", "liburing", "boost"))
+        out.append(f"""{SUITES[name]["title"]}: `{environment["command"]}`, commit {environment["commit"]}, {environment["date"]} UTC.
+{environment["machine"]}; {environment["compiler"]}; {about}.
+{environment["rounds"]} rounds of {environment["seconds"]} s after a warm-up of {environment["warm_up"]} s, interleaved; the server
 on core {SERVER_CORE}, clients on core {CLIENT_CORES[1]} (two threads: {CLIENT_CORES[2]}). GB are 10^9 bytes. What each client does
-is in [README.md](../README.md).
+is in [README.md](../README.md). {SUITES[name]["notes"]}""")
+    out += [tables(name, environment["servers"], runs) for name, environment, runs in parts]
+    for name, _, runs in parts:
+        out.append(f"## Expected and measured: {SUITES[name]['title']}\n\nFrom the medians of each cell.\n\n"
+                   f"{verdicts(name, runs)}")
+    return "\n\n".join(out) + "\n"
 
-""" + "\n\n".join(tables(part, select(runs, suite=part)) for part in name) + "\n"
+
+def results_file(options, suite):
+    return options.output / f"s3_{suite}.jsonl"
+
+
+def make_pages(options):
+    for file, suites in PAGES.items():
+        parts = []
+        for suite in suites:
+            if not results_file(options, suite).exists():
+                continue
+            first, *runs = results_file(options, suite).read_text(encoding="ascii").splitlines()
+            if runs:
+                parts.append((suite, json.loads(first)["environment"], [json.loads(run) for run in runs]))
+        if parts:
+            text = page(parts)
+            (options.output / f"{file}.md").write_text(text, encoding="utf-8")
+            print(text)
 
 
 def main():
@@ -538,41 +695,43 @@ def main():
     parser.add_argument("--in-flight", type=numbers, help="1,16,64")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="of a run")
-    parser.add_argument("--retries", type=int, help="of a disturbed run")
+    parser.add_argument("--patience", type=float, help="seconds that repetitions of disturbed runs may take in all")
+    parser.add_argument("--report-only", action="store_true", help="make the pages of the results there are")
     parser.add_argument("--build", type=pathlib.Path, default=HERE.parent / "build/release")
-    parser.add_argument("--output", type=pathlib.Path, default=HERE / "results")
+    parser.add_argument("--output", type=pathlib.Path, help="default: bench/results, with --quick: in the build")
     options = parser.parse_args()
     options.arguments = sys.argv[1:]
     quick = options.quick
-    options.sizes = options.sizes or sizes("64k,4m" if quick else "64k,256k,1m,4m,16m")
-    options.in_flight = options.in_flight or ([1, 16] if quick else [1, 16, 64])
-    options.rounds = options.rounds or (2 if quick else 5)
-    options.seconds = options.seconds or (0.4 if quick else 1.0)
+    options.sizes = options.sizes or (sizes("64k,4m") if quick else None)
+    options.in_flight = options.in_flight or ([1, 16] if quick else None)
+    options.rounds = options.rounds or (1 if quick else 3)
+    options.seconds = options.seconds or (0.2 if quick else 0.4)
     options.warm_up = options.seconds / 4
-    options.retries = options.retries if options.retries is not None else (0 if quick else 5)
+    options.patience = options.patience if options.patience is not None else (0 if quick else 90)
     global build
     build = options.build.resolve()
+    options.output = options.output or (build / "bench/results" if quick else HERE / "results")
+    if options.report_only:
+        make_pages(options)
+        return
 
-    objects = make_objects(options.sizes)
-    environment = environment_of(options)
+    began = time.monotonic()
+    objects = make_objects(options.sizes or SIZES)
     options.output.mkdir(parents=True, exist_ok=True)
     try:
-        # Reading and writing are two files; the first has the TLS row beside the plain one.
-        for file, suites in (("s3_get", ("get", "tls")), ("s3_put", ("put",))):
-            wanted = [suite for suite in suites if suite in options.what]
-            runs = []
-            for suite in wanted:
-                run_suite(suite, options, objects, runs)
-            if not runs:
+        for suite in SUITES:
+            if suite not in options.what:
                 continue
-            with open(options.output / f"{file}.json", "w", encoding="ascii") as out:
-                out.write('{"environment": ' + json.dumps(environment, indent=1) + ',\n"runs": [\n')
-                out.write(",\n".join(json.dumps(run) for run in runs) + "\n]}\n")
-            text = page(wanted, environment, runs)
-            (options.output / f"{file}.md").write_text(text, encoding="utf-8")
-            print(text)
+            with open(results_file(options, suite), "w", encoding="ascii", buffering=1) as out:
+                def record(line, out=out):
+                    out.write(json.dumps(line) + "\n")
+
+                record({"environment": environment_of(options)})
+                run_suite(suite, options, objects, record)
+        make_pages(options)
     finally:
         shutil.rmtree(objects, ignore_errors=True)
+    say(f"{(time.monotonic() - began) / 60:.1f} minutes")
 
 
 build = pathlib.Path()

@@ -37,6 +37,7 @@ struct setup {
     std::vector<std::string> heads; // signed, one per object
     SSL_CTX* tls = nullptr;
     bool put = false;
+    bool ktls = false;
 };
 
 class connection {
@@ -58,6 +59,8 @@ public:
             SSL_set_fd(tls_, fd_);
             if (SSL_connect(tls_) != 1)
                 throw std::runtime_error("the TLS handshake failed");
+            if (how.ktls && !BIO_get_ktls_recv(SSL_get_rbio(tls_)))
+                throw std::runtime_error("no kTLS");
         }
         if (!blocking && ::fcntl(fd_, F_SETFL, O_NONBLOCK) != 0)
             fail("fcntl");
@@ -300,6 +303,8 @@ int main(int argc, char** argv)
     CLI::App app("Reads or writes objects with bare sockets");
     what.add_to(app);
     app.add_flag("--put", how.put, "write");
+    app.add_flag("--ktls", how.ktls,
+                 "decrypt in the kernel, or fail; TLS 1.2, as OpenSSL 3.0 does so for no later one");
     CLI11_PARSE(app, argc, argv);
     return bench::guarded([&] {
         const auto where = oc::s3::endpoint::parse(what.url);
@@ -311,6 +316,10 @@ int main(int argc, char** argv)
             how.tls = SSL_CTX_new(TLS_client_method());
             SSL_CTX_set_verify(how.tls, SSL_VERIFY_PEER, nullptr);
             SSL_CTX_set_mode(how.tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+            if (how.ktls) {
+                SSL_CTX_set_options(how.tls, SSL_OP_ENABLE_KTLS);
+                SSL_CTX_set_max_proto_version(how.tls, TLS1_2_VERSION);
+            }
             if (SSL_CTX_load_verify_file(how.tls, what.ca_file.c_str()) != 1)
                 throw std::runtime_error("cannot read " + what.ca_file);
         }

@@ -55,6 +55,10 @@ OBJECTCACHE_DECL byte_span transfer::room() noexcept
         std::memmove(scratch_.data(), scratch_.data() + begin_, end_ - begin_);
         end_ -= std::exchange(begin_, 0);
     }
+    // What comes together with the head is copied once more: of a large body that should be little.
+    constexpr std::size_t usual_head = 2048;
+    if (stage_ == stage::head && end_ < usual_head && what_.destination.size() > scratch_.size())
+        return scratch_.subspan(end_, usual_head - end_);
     return scratch_.subspan(end_);
 }
 
