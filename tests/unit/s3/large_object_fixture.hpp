@@ -13,6 +13,7 @@
 #include <boost/asio/post.hpp>
 #include <doctest/doctest.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -67,13 +68,17 @@ struct world {
     template <class T>
     void start(asio::awaitable<T> operation, std::optional<T>& out)
     {
+        // Not before the coroutine is over: the next one takes the slot.
+        auto value = std::make_shared<std::optional<T>>();
         const auto body = [](asio::awaitable<T> inner, std::optional<T>& to) -> asio::awaitable<void> {
             co_await asio::this_coro::throw_if_cancelled(false);
             to.emplace(co_await std::move(inner));
         };
-        asio::co_spawn(io, body(std::move(operation), out),
-                       asio::bind_cancellation_slot(
-                           cancel.slot(), [](std::exception_ptr failure) { CHECK_FALSE(failure); }));
+        asio::co_spawn(io, body(std::move(operation), *value),
+                       asio::bind_cancellation_slot(cancel.slot(), [value, &out](std::exception_ptr failure) {
+                           CHECK_FALSE(failure);
+                           out = std::move(*value);
+                       }));
     }
     /** What the responder has counted is seen at once. */
     void respond(testing::s3_responder how)
