@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 //
 // cp, ls and rm for S3: objectcache::s3::client at work alone, without a cache. Many requests are under way at once; a
-// large object is read in pieces, straight into its file.
+// large object goes in pieces, straight into or out of its file.
 //
 //     s3_cp cp -r photos s3://bucket/photos        s3_cp cp s3://bucket/model.bin .
 //     s3_cp ls s3://bucket/photos/                 s3_cp rm -r s3://bucket/photos
@@ -9,6 +9,7 @@
 
 #include <objectcache/s3/client.hpp>
 #include <objectcache/s3/default_credentials_provider.hpp>
+#include <objectcache/s3/large_object.hpp>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -90,11 +91,11 @@ asio::awaitable<oc::status> fetch(session& s, copy& c, oc::byte_range range)
 asio::awaitable<oc::status> send(session& s, copy& c)
 {
     const oc::const_byte_span all = c.bytes.span();
-    const oc::s3::put_options options{patience(all.size())};
-    oc::status sent = co_await s.client.put(c.to.bucket, c.to.name, std::span(&all, 1), options);
-    if (sent.ok() && !c.from.remote())
+    oc::s3::parallel_options options{s.how.piece_bytes(all.size()), s.how.parallel, patience(all.size())};
+    const auto sent = co_await put_parallel(s.client, c.to.bucket, c.to.name, std::span(&all, 1), options);
+    if (sent && !c.from.remote())
         s.bar.add(all.size());
-    co_return sent;
+    co_return sent.error();
 }
 
 asio::awaitable<oc::status> move(session& s, piece p)

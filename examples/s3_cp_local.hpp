@@ -71,8 +71,14 @@ struct settings {
     std::string job, endpoint;
     place from, to;
     bool recursive = false;
-    std::size_t parallel = 16;
+    unsigned parallel = 16;
     std::uint64_t piece_mib = 8;
+
+    /** Of an upload: S3 takes ten thousand parts, and none but the last below 5 MiB. */
+    [[nodiscard]] std::uint64_t piece_bytes(std::uint64_t whole) const
+    {
+        return std::max({piece_mib << 20, std::uint64_t(5) << 20, whole / 10'000 + 1});
+    }
 
     void parse(int argc, char** argv)
     {
@@ -87,7 +93,8 @@ struct settings {
         app.add_option("--parallel,-j", parallel, "requests under way at once")
             ->check(CLI::Range(1, 1024))
             ->capture_default_str();
-        app.add_option("--piece-mib", piece_mib, "larger objects are read in pieces of this size")
+        app.add_option("--piece-mib", piece_mib,
+                       "larger objects go in pieces of this size; uploads in 5 MiB at least")
             ->check(CLI::Range(1, 4096))
             ->capture_default_str();
         auto* const cp =
