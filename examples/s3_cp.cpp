@@ -15,36 +15,23 @@
 #include <boost/asio/signal_set.hpp>
 
 #include <csignal>
-#include <memory>
 
 namespace {
 
 struct copy {
     place from, to;
     std::uint64_t size;
-    local_bytes bytes{};
-    std::string etag{};      // of a stored source: all pieces must be of one version
-    std::size_t missing = 0; // pieces
-    bool begun = false;
-};
-
-struct piece {
-    std::shared_ptr<copy> of;
-    oc::byte_range range{};
 };
 
 struct session {
     settings how;
     oc::s3::client client;
-    std::deque<piece> pieces{};
+    std::deque<copy> copies{};
     progress_bar bar{};
 
     void add(place from, place to, std::uint64_t size)
     {
-        const std::uint64_t step = from.remote() ? how.piece_mib << 20 : std::max<std::uint64_t>(size, 1);
-        const std::shared_ptr<copy> one(new copy{std::move(from), std::move(to), size});
-        for (std::uint64_t at = 0; at < size || one->missing == 0; at += step, ++one->missing)
-            pieces.push_back({one, {at, std::min(step, size - at)}});
+        copies.push_back({std::move(from), std::move(to), size});
         bar.expect(size);
     }
 };
@@ -73,46 +60,43 @@ asio::awaitable<oc::status> each_object(session& s, const place& where, Visit vi
     co_return oc::status();
 }
 
-asio::awaitable<oc::status> fetch(session& s, copy& c, oc::byte_range range)
+asio::awaitable<oc::status> fetch(session& s, const copy& c, const oc::s3::parallel_options& how)
 {
-    const oc::byte_span into = c.bytes.span().subspan(range.offset, range.size);
-    const oc::s3::op_options options{patience(range.size)};
-    const auto got = co_await s.client.get(c.from.bucket, c.from.name, range, into, options);
-    if (!got)
-        co_return got.error();
-    if (c.etag.empty())
-        c.etag = got->etag;
-    if (got->etag != c.etag || got->size != c.size)
-        co_return oc::status(oc::errc::checksum_mismatch, c.from.name + " changed while it was read");
-    s.bar.add(range.size);
-    co_return oc::status();
+    local_bytes file;
+    oc::status done = file.create(c.to.name, c.size);
+    if (done.ok() && c.size != 0) {
+        const oc::byte_range all{0, c.size};
+        const auto got = co_await get_parallel(s.client, c.from.bucket, c.from.name, all, file.span(), how);
+        done = got.error();
+        if (got && got->size != c.size)
+            done = oc::status(oc::errc::checksum_mismatch, c.from.name + " grew while it was read");
+    }
+    co_return done.ok() ? file.publish() : done;
 }
 
-asio::awaitable<oc::status> send(session& s, copy& c)
+asio::awaitable<oc::status> send(session& s, const copy& c, const oc::s3::parallel_options& how)
 {
-    const oc::const_byte_span all = c.bytes.span();
-    oc::s3::parallel_options options{s.how.piece_bytes(all.size()), s.how.parallel, patience(all.size())};
-    const auto sent = co_await put_parallel(s.client, c.to.bucket, c.to.name, std::span(&all, 1), options);
-    if (sent && !c.from.remote())
-        s.bar.add(all.size());
+    local_bytes file;
+    if (oc::status bad = file.read(c.from.name); !bad.ok())
+        co_return bad;
+    const oc::const_byte_span all = file.span();
+    const auto sent = co_await put_parallel(s.client, c.to.bucket, c.to.name, std::span(&all, 1), how);
     co_return sent.error();
 }
 
-asio::awaitable<oc::status> move(session& s, piece p)
+asio::awaitable<oc::status> move(session& s, copy c)
 {
-    copy& c = *p.of;
-    oc::status moved;
-    if (!std::exchange(c.begun, true))
-        moved = !c.from.remote() ? c.bytes.read(c.from.name)
-                : !c.to.remote() ? c.bytes.create(c.to.name, c.size)
-                                 : c.bytes.allocate(c.size);
-    if (moved.ok() && c.from.remote() && p.range.size != 0)
-        moved = co_await fetch(s, c, p.range);
-    if (!moved.ok() || --c.missing != 0)
-        co_return moved;
-    if (c.to.remote())
-        co_return co_await send(s, c);
-    co_return c.bytes.publish();
+    oc::s3::parallel_options how{s.how.piece_bytes(c.size), s.how.parallel, patience(c.size)};
+    how.progress = [&](std::size_t bytes) { s.bar.add(bytes); };
+    if (!c.from.remote())
+        co_return co_await send(s, c, how);
+    if (!c.to.remote())
+        co_return co_await fetch(s, c, how);
+    const auto copied =
+        co_await copy_object(s.client, c.from.bucket, c.from.name, c.to.bucket, c.to.name, how.until);
+    if (copied)
+        s.bar.add(c.size);
+    co_return copied.error();
 }
 
 asio::awaitable<oc::status> find_one(session& s, const place& from, place to)
@@ -165,9 +149,9 @@ asio::awaitable<oc::status> cp(session& s)
         done = co_await find_all(s, from, s.how.to);
     else
         done = co_await find_one(s, from, s.how.to);
-    const auto act = [&](piece p) { return move(s, std::move(p)); };
+    const auto act = [&](copy c) { return move(s, std::move(c)); };
     if (done.ok())
-        done = co_await work_off(s.pieces, s.how.parallel, act);
+        done = co_await work_off(s.copies, s.how.parallel, act);
     s.bar.end(done.ok());
     co_return done;
 }
@@ -181,21 +165,29 @@ asio::awaitable<oc::status> ls(session& s)
     co_return co_await each_object(s, s.how.from, print);
 }
 
+asio::awaitable<oc::status> remove_some(session& s, std::vector<std::string> keys)
+{
+    const auto kept = co_await remove_objects(s.client, s.how.from.bucket, keys, patience(0));
+    if (!kept || kept->empty())
+        co_return kept.error();
+    co_return oc::status(oc::errc::access_denied, kept->front().key + ": " + kept->front().code);
+}
+
 asio::awaitable<oc::status> rm(session& s)
 {
-    std::deque<std::string> keys;
+    if (!s.how.recursive)
+        co_return co_await s.client.remove(s.how.from.bucket, s.how.from.name);
+    std::deque<std::vector<std::string>> batches;
     const auto add = [&](const oc::s3::list_entry& object) {
-        keys.push_back(object.key);
+        if (batches.empty() || batches.back().size() == oc::s3::most_keys_per_delete)
+            batches.emplace_back();
+        batches.back().push_back(object.key);
         return oc::status();
     };
-    const auto act = [&](std::string key) { return s.client.remove(s.how.from.bucket, std::move(key)); };
-    oc::status done;
-    if (s.how.recursive)
-        done = co_await each_object(s, s.how.from.as_folder(), add);
-    else
-        keys.push_back(s.how.from.name);
+    oc::status done = co_await each_object(s, s.how.from.as_folder(), add);
+    const auto act = [&](std::vector<std::string> keys) { return remove_some(s, std::move(keys)); };
     if (done.ok())
-        done = co_await work_off(keys, s.how.parallel, act);
+        done = co_await work_off(batches, s.how.parallel, act);
     co_return done;
 }
 

@@ -166,14 +166,6 @@ public:
                                       : read_stream(path);
     }
 
-    /** Room for `size` bytes that are no file. */
-    [[nodiscard]] oc::status allocate(std::uint64_t size)
-    {
-        memory_.resize(static_cast<std::size_t>(size));
-        span_ = memory_;
-        return {};
-    }
-
     /** Room for `size` bytes that will be `path`. The space is taken now: a full disk met later, while the mapping is
         written, would be a signal instead of an error. */
     [[nodiscard]] oc::status create(const std::string& path, std::uint64_t size)
@@ -234,6 +226,13 @@ private:
             return failure(path);
         span_ = {static_cast<std::byte*>(at), static_cast<std::size_t>(size)};
         mapped_ = true;
+        return {};
+    }
+
+    [[nodiscard]] oc::status allocate(std::uint64_t size)
+    {
+        memory_.resize(static_cast<std::size_t>(size));
+        span_ = memory_;
         return {};
     }
 

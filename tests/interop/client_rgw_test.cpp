@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/s3/client.hpp>
+#include <objectcache/s3/large_object.hpp>
 
 #include <objectcache/testing/run_coroutine.hpp>
 
@@ -411,6 +412,65 @@ asio::awaitable<void> is_refused(client& c, std::string why)
     for (const status& s :
          {stored, got.error(), ranged.error(), page.error(), removed}) // HEAD has no body to say it in
         CHECK_MESSAGE(s.detail().find(why) != std::string::npos, s.message());
+}
+
+TEST_CASE("rgw: an upload in parts, a read in parts, a copy, unfinished uploads, a bulk delete")
+{
+    over_every_transport([](client& c, std::string bucket) -> asio::awaitable<void> {
+        co_await make_bucket(c, bucket);
+        const auto data = pattern((std::size_t(11) << 20) + 3);
+        const const_byte_span whole(data);
+        const const_byte_span pieces[] = {whole.first(7), whole.subspan(7)};
+        std::size_t told = 0;
+        parallel_options how;
+        how.part_bytes = std::size_t(5) << 20;
+        how.progress = [&](std::size_t bytes) { told += bytes; };
+        const std::string key = "large/a b+c%\xc3\xbc";
+        const auto stored = co_await put_parallel(c, bucket, key, pieces, how);
+        REQUIRE_MESSAGE(stored.ok(), stored.error().message());
+        CHECK(std::exchange(told, 0) == data.size());
+        const auto copied = co_await copy_object(c, bucket, key, bucket, "large/copy", deadline());
+        REQUIRE_MESSAGE(copied.ok(), copied.error().message());
+        std::vector<std::byte> into(data.size());
+        const auto got = co_await get_parallel(c, bucket, "large/copy", {0, into.size()}, into, how);
+        REQUIRE_MESSAGE(got.ok(), got.error().message());
+        CHECK(into == data);
+        CHECK(told == data.size());
+
+        const auto id = co_await begin_upload(c, bucket, "large/begun", deadline());
+        REQUIRE(id);
+        const upload_page none;
+        const auto pending = co_await list_uploads(c, bucket, "large/", none, deadline());
+        REQUIRE(pending);
+        REQUIRE(pending->uploads.size() == 1);
+        CHECK(pending->uploads[0].upload_id == *id);
+        const status aborted = co_await abort_upload(c, bucket, "large/begun", *id, deadline());
+        CHECK(aborted.ok());
+
+        const std::vector<std::string> keys{key, "large/copy", "large/never"};
+        const auto kept = co_await remove_objects(c, bucket, keys, deadline());
+        REQUIRE_MESSAGE(kept.ok(), kept.error().message());
+        CHECK(kept->empty());
+        const auto gone = co_await c.head(bucket, key);
+        CHECK(gone.error() == condition::absent);
+    });
+}
+
+TEST_CASE("rgw: a body that is signed piece by piece")
+{
+    client_options options = trusting();
+    options.signing = payload_signing::chunks;
+    over_every_transport(
+        [](client& c, std::string bucket) -> asio::awaitable<void> {
+            co_await make_bucket(c, bucket);
+            const auto data = pattern(300'001);
+            co_await put(c, bucket, "chunks", data);
+            std::vector<std::byte> into(data.size());
+            const auto got = co_await c.get(bucket, "chunks", into);
+            REQUIRE_MESSAGE(got.ok(), got.error().message());
+            CHECK(into == data);
+        },
+        options);
 }
 
 TEST_CASE("rgw: wrong keys are told apart and refused")

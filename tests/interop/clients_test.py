@@ -53,6 +53,11 @@ def md5(data):
     return '"' + hashlib.md5(data).hexdigest() + '"'
 
 
+def md5_of_parts(data, size):
+    parts = [hashlib.md5(data[at:at + size]).digest() for at in range(0, len(data), size)]
+    return f'"{hashlib.md5(b"".join(parts)).hexdigest()}-{len(parts)}"'
+
+
 def random_bytes(size, seed=1):
     return random.Random(seed).randbytes(size)
 
@@ -258,7 +263,9 @@ progress_meter = False
             return done.stdout.decode()
 
         s3_cp("cp", "-r", str(here), self.uri("ours"))
-        self.assertEqual(self.boto3_list(), {"ours/" + name: (len(data), md5(data)) for name, data in tree.items()})
+        expected = {"ours/" + name: (len(data), md5(data)) for name, data in tree.items()}
+        expected["ours/large"] = (20 * MIB, md5_of_parts(tree["large"], 8 * MIB))
+        self.assertEqual(self.boto3_list(), expected)
         self.s3cmd("sync", self.uri("ours/"), str(there) + "/")
         self.assertEqual(content(there), tree)
         self.s3cmd("sync", str(here) + "/", self.uri("theirs/"))  # the large one in parts

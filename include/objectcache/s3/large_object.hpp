@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 
@@ -26,6 +27,8 @@ struct parallel_options {
         16 * 1024 * 1024;  ///< S3 wants 5 MiB at least, but for the last part of an upload
     unsigned parallel = 4; ///< requests under way at once
     deadline until;        ///< of the whole; default: `client_options::request_timeout` for each request
+    /** Told of the bytes of each part that is there, on the operation's executor; may be empty, must not throw. */
+    std::function<void(std::size_t bytes)> progress = {};
 };
 
 /** S3's limit for one upload. */

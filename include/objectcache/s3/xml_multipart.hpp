@@ -21,7 +21,8 @@ namespace objectcache::s3 {
 
 /** What a store says of an object that it has just put together or copied. */
 struct stored_result {
-    std::string etag;          ///< with its quotes
+    std::string
+        etag; ///< with its quotes; empty from stores that do not say, as Ceph RGW 16 after an upload in parts
     std::string last_modified; ///< ISO 8601; of copies only
     std::string checksum;      ///< base64; empty if there is none of the kind asked for
 };

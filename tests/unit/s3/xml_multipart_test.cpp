@@ -40,6 +40,14 @@ TEST_CASE("multipart XML: an upload begins and ends")
     CHECK(copied->etag == "\"9b2\"");
     CHECK(copied->last_modified == "2009-10-12T17:50:30.000Z");
     CHECK(parse_stored_result("<CopyPartResult><ETag>e</ETag></CopyPartResult>").ok());
+
+    // Ceph RGW 16.2
+    const auto silent = parse_stored_result("<CompleteMultipartUploadResult><Location>localhost/b/k</"
+                                            "Location><ETag></ETag></CompleteMultipartUploadResult>");
+    REQUIRE(silent);
+    CHECK(silent->etag.empty());
+    CHECK(parse_stored_result("<CopyPartResult><ETag/></CopyPartResult>").ok());
+    CHECK_FALSE(parse_stored_result("<CopyPartResult><E>e</E></CopyPartResult>").ok());
 }
 
 TEST_CASE("multipart XML: an error after a 200 is an error")

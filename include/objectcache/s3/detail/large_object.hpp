@@ -24,6 +24,14 @@ struct parallel_job {
         , workers(executor)
     {}
 
+    /** A part is there. */
+    void finish(std::uint64_t bytes)
+    {
+        ++finished;
+        if (options.progress)
+            options.progress(static_cast<std::size_t>(bytes));
+    }
+
     client store;
     parallel_options options;
     task_group workers;

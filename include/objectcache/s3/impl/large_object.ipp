@@ -59,26 +59,27 @@ OBJECTCACHE_DECL asio::awaitable<status> get_one(parallel_job& job, std::size_t 
         co_return status(errc::malformed_response,
                          "GET of " + job.key +
                              ": no ETag, so that parts of two objects cannot be told apart");
-    if (job.finished++ == 0)
+    if (job.finished == 0)
         job.info = std::move(*got);
     else if (got->etag != job.info.etag || got->size != job.info.size)
         co_return status(errc::checksum_mismatch,
                          "GET of " + job.key + ": it was replaced while it was read");
+    job.finish(into.size());
     co_return status();
 }
 
 OBJECTCACHE_DECL asio::awaitable<status> put_one(parallel_job& job, std::size_t index)
 {
     const std::uint64_t from = std::uint64_t(index) * job.options.part_bytes;
-    const std::vector<const_byte_span> body =
-        slice(job.source, from, std::min<std::uint64_t>(job.options.part_bytes, job.size - from));
+    const std::uint64_t size = std::min<std::uint64_t>(job.options.part_bytes, job.size - from);
+    const std::vector<const_byte_span> body = slice(job.source, from, size);
     result<uploaded_part> sent =
         co_await upload_part(job.store, job.bucket, job.key, job.upload_id,
                              static_cast<std::uint32_t>(index + 1), body, job.options.until);
     if (!sent)
         co_return sent.error();
-    ++job.finished;
     job.parts[index] = std::move(*sent);
+    job.finish(size);
     co_return status();
 }
 
@@ -122,6 +123,7 @@ OBJECTCACHE_DECL asio::awaitable<result<stored_result>> put_whole(parallel_job& 
     result<answer> sent = co_await send_about_object(job.store, std::move(what));
     if (!sent)
         co_return sent.error();
+    job.finish(job.size);
     co_return stored_result{std::move(sent->etag), {}, std::move(sent->checksum)};
 }
 

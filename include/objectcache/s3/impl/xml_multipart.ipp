@@ -45,9 +45,11 @@ OBJECTCACHE_DECL result<stored_result> parse_stored_result(std::string_view xml,
     const std::string element =
         kind == checksum::none ? std::string() : "Checksum" + std::string(checksum_name(kind));
     stored_result out;
+    bool has_etag = false;
     // CompleteMultipartUploadResult, CopyObjectResult, CopyPartResult
     const status read = detail::walk_answer(
-        xml, "Result", [](const detail::xml_path&) {},
+        xml, "Result",
+        [&](const detail::xml_path& path) { has_etag = has_etag || detail::is_at(path, "ETag"); },
         [&](const detail::xml_path& path, const std::string& text) {
             if (detail::is_at(path, "ETag"))
                 out.etag = text;
@@ -58,7 +60,7 @@ OBJECTCACHE_DECL result<stored_result> parse_stored_result(std::string_view xml,
         });
     if (!read.ok())
         return read;
-    if (out.etag.empty())
+    if (!has_etag)
         return {errc::malformed_response, "the store does not say what it stored"};
     return out;
 }
