@@ -21,7 +21,9 @@ OBJECTCACHE_DECL result<std::string> serialize(const request& what, const endpoi
     const std::string date = format_amz_date(now);
     const std::string range = detail::range_header(what);
 
-    std::vector<field> headers{{"Host", authority}};
+    std::vector<field> headers;
+    headers.reserve(what.headers.size() + 5);
+    headers.push_back({"Host", authority});
     if (what.range)
         headers.push_back({"Range", range});
     headers.insert(headers.end(), what.headers.begin(), what.headers.end());
@@ -32,7 +34,9 @@ OBJECTCACHE_DECL result<std::string> serialize(const request& what, const endpoi
             headers.push_back({"x-amz-security-token", who.session_token});
     }
 
-    std::string out(what.method);
+    std::string out;
+    out.reserve(768); // the usual
+    out += what.method;
     out += ' ';
     detail::append_target(out, path, what.query);
     out += " HTTP/1.1\r\n";

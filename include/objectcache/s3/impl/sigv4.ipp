@@ -17,6 +17,7 @@ namespace detail {
 
 inline constexpr std::string_view sigv4_algorithm = "AWS4-HMAC-SHA256";
 inline constexpr std::string_view sigv4_terminator = "aws4_request";
+inline constexpr std::size_t usual_request = 512; // bytes of its text: room that is made at once
 
 struct canonical_field {
     std::string name;
@@ -33,10 +34,12 @@ struct canonical_field {
         for (const char c : trimmed(h.value))
             if (c != ' ' || value.empty() || value.back() != ' ')
                 value += c;
-        out.push_back({lower_case(h.name), std::move(value)});
+        std::string name = lower_case(h.name);
+        // Behind its equals: the values of a repeated header are joined in the order in which they travel.
+        const auto at = std::upper_bound(out.begin(), out.end(), name,
+                                         [](const std::string& n, const auto& f) { return n < f.name; });
+        out.insert(at, {std::move(name), std::move(value)});
     }
-    // Stable: the values of a repeated header are joined in the order in which they travel.
-    std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
     return out;
 }
 
@@ -102,10 +105,12 @@ OBJECTCACHE_DECL void append_canonical_query(std::string& out, std::span<const f
 [[nodiscard]] OBJECTCACHE_DECL std::string canonical_request(const signable_request& request,
                                                              const std::vector<canonical_field>& headers)
 {
-    std::string out(request.method);
+    std::string out;
+    out.reserve(usual_request);
+    out += request.method;
     out += '\n';
-    const std::string path =
-        request.normalize_path ? normalized_path(request.path) : std::string(request.path);
+    const std::string normalized = request.normalize_path ? normalized_path(request.path) : std::string();
+    const std::string_view path = request.normalize_path ? std::string_view(normalized) : request.path;
     append_uri_encoded(out, path.empty() ? "/" : path, slash::keep);
     out += '\n';
     append_canonical_query(out, request.query);
@@ -194,7 +199,9 @@ OBJECTCACHE_DECL std::string canonical_request(const signable_request& request)
 OBJECTCACHE_DECL std::string string_to_sign(std::string_view canonical, sigv4_time at,
                                             const credential_scope& scope)
 {
-    std::string out(detail::sigv4_algorithm);
+    std::string out;
+    out.reserve(256);
+    out += detail::sigv4_algorithm;
     out += '\n';
     out += format_amz_date(at);
     out += '\n';
@@ -242,7 +249,9 @@ OBJECTCACHE_DECL std::string signer::authorization(const signable_request& reque
     const auto& [scope, key] = key_for(who, at);
     const auto headers = detail::canonical_headers(request.headers);
     const std::string canonical = detail::canonical_request(request, headers);
-    std::string out(detail::sigv4_algorithm);
+    std::string out;
+    out.reserve(detail::usual_request);
+    out += detail::sigv4_algorithm;
     out.append(" Credential=").append(who.access_key_id).append("/").append(scope.text());
     out.append(", SignedHeaders=").append(detail::joined_names(headers));
     out.append(", Signature=").append(signature(key, string_to_sign(canonical, at, scope)));
