@@ -44,11 +44,16 @@ struct fixture {
     {
         return ring.rows_of(slot, 48) == source.rows_of(l, 48);
     }
+    /** The scheduler looks at events when a clock says so: what an event leads to takes time. */
+    [[nodiscard]] bool comes_to_hold(std::size_t slot, layer_id l)
+    {
+        return testing::run_until(io, [&] { return holds(slot, l); });
+    }
     std::optional<error_code> compute(layer_id l, testing::gated_device::event e)
     {
         std::optional<error_code> out;
         load->compute_layer(l, std::move(e))([&](error_code ec) { out = ec; });
-        poll();
+        CHECK(testing::run_until(io, [&] { return out.has_value(); }));
         return out;
     }
 
@@ -85,12 +90,12 @@ TEST_CASE_FIXTURE(compute_layer_test::fixture,
     CHECK_FALSE(out);
     CHECK(holds(0, 0));
     device.reach(computing);
-    poll();
+    CHECK(testing::run_until(io, [&] { return out.has_value(); }));
     CHECK(out == error_code());
-    CHECK(holds(0, 2));
+    CHECK(comes_to_hold(0, 2));
     CHECK(holds(1, 1));
     CHECK(compute(1, {}) == error_code());
-    CHECK(holds(1, 3));
+    CHECK(comes_to_hold(1, 3));
 }
 
 TEST_CASE_FIXTURE(compute_layer_test::fixture,
@@ -113,7 +118,7 @@ TEST_CASE_FIXTURE(compute_layer_test::fixture,
         device.reach(computing);
         CHECK(holds(0, 0));
         CHECK(compute(0, computing) == error_code());
-        CHECK(holds(0, 2));
+        CHECK(comes_to_hold(0, 2));
     }
     SUBCASE("failed")
     {

@@ -11,7 +11,9 @@
 #include <doctest/doctest.h>
 #include <support/kv_fixture.hpp>
 
+#include <chrono>
 #include <coroutine>
+#include <future>
 #include <optional>
 
 using namespace objectcache;
@@ -102,7 +104,11 @@ TEST_CASE_FIXTURE(fetch_layer_test::fixture,
     poll();
     CHECK_FALSE((last || first || again));
     tier.release_reads();
-    poll();
+    const auto all_ended = [&] {
+        return last && first && again &&
+               future.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+    };
+    REQUIRE(testing::run_until(io, all_ended));
     CHECK(last == error_code());
     CHECK(first == error_code());
     CHECK(again == error_code());
@@ -149,6 +155,6 @@ TEST_CASE_FIXTURE(fetch_layer_test::fixture, "a host with coroutines of its own 
     poll();
     CHECK(computed.empty());
     tier.release_reads();
-    poll();
+    CHECK(testing::run_until(io, [&] { return computed.size() == 4; }));
     CHECK(computed == std::vector<layer_id>{0, 1, 2, 3});
 }

@@ -76,9 +76,14 @@ TEST_CASE("get_parallel: any range in parts of any size, each with one request")
                 w.server.clear_log();
                 std::vector<std::byte> into(range.size + 2, std::byte{0x5a});
                 const byte_span destination = byte_span(into).subspan(1, range.size);
-                const parallel_options how{.part_bytes = part_bytes, .parallel = parallel};
+                std::size_t told = 0;
+                const parallel_options how{.part_bytes = part_bytes,
+                                           .parallel = parallel,
+                                           .until = {},
+                                           .progress = [&](std::size_t bytes) { told += bytes; }};
                 const auto got = w.run(get_parallel(w.store, "bucket", "k", range, destination, how));
                 REQUIRE_MESSAGE(got.ok(), got.error().message());
+                CHECK(told == range.size);
                 CHECK(got->size == 1000);
                 CHECK(got->etag == '"' + w.server.objects()[0].etag + '"');
                 CHECK(std::equal(destination.begin(), destination.end(),
@@ -252,8 +257,14 @@ TEST_CASE("put_parallel: one request up to the size of a part, an upload above")
                 CAPTURE(parallel);
                 const auto data = pattern(size);
                 w.server.clear_log();
-                const auto stored = w.put("k", data, {.part_bytes = 100, .parallel = parallel});
+                std::size_t told = 0;
+                const auto stored = w.put("k", data,
+                                          {.part_bytes = 100,
+                                           .parallel = parallel,
+                                           .until = {},
+                                           .progress = [&](std::size_t bytes) { told += bytes; }});
                 REQUIRE_MESSAGE(stored.ok(), stored.error().message());
+                CHECK(told == size);
                 CHECK(*w.server.read("bucket", "k") == data);
                 CHECK(stored->etag == '"' + w.server.objects()[0].etag + '"');
                 CHECK(stored->checksum.empty() == (kind == checksum::none));
