@@ -171,7 +171,8 @@ TEST_CASE("get_parallel: an object that is replaced while it is read is never a 
         std::vector<std::byte> into(20);
         std::optional<result<object_info>> got;
         const auto body = [&]() -> asio::awaitable<void> {
-            got = co_await get_parallel(c, "b", "k", {0, 20}, into, {.part_bytes = 10, .parallel = 1});
+            const parallel_options how{.part_bytes = 10, .parallel = 1};
+            got = co_await get_parallel(c, "b", "k", {0, 20}, into, how);
         };
         REQUIRE(testing::run_coroutine(io, body()));
         return std::move(*got);
