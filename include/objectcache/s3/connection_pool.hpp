@@ -50,7 +50,7 @@ public:
         /** Carry out a transfer that borrows `scratch()`.
 
             @par Completion    Once the transfer is done; the socket then is quiet.
-            @par Resumes       On the pool's executor.
+            @par Resumes       On the awaiting coroutine's executor.
             @par Cancellation  Terminal; the transfer ends with `condition::cancelled`. */
         [[nodiscard]] asio::awaitable<void> run(transfer& t);
         [[nodiscard]] byte_span scratch() const noexcept;
