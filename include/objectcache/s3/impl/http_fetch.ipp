@@ -29,7 +29,8 @@ OBJECTCACHE_DECL result<http_request> request_for(std::string_view url)
     for (const char c : out.target)
         if (c <= ' ' || c > '~' || c == '#')
             return result<http_request>(errc::invalid_argument,
-                                        out.where.url() + ": a path with a character that no request can have");
+                                        out.where.url() +
+                                            ": a path with a character that no request can have");
     return out;
 }
 
