@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 namespace objectcache::s3 {
 
@@ -15,6 +16,14 @@ struct connection_control_options {
     std::size_t initial = 8;
     duration interval = std::chrono::milliseconds(250); ///< of one measurement of goodput, at least
     duration idle = std::chrono::seconds(10); ///< without demand for so long: half way back to `initial`
+
+    /** Begin with as many as there may be. */
+    [[nodiscard]] static constexpr connection_control_options from_the_top() noexcept
+    {
+        connection_control_options out;
+        out.initial = std::numeric_limits<std::size_t>::max();
+        return out;
+    }
 };
 
 /** How many connections are worth having: found by measuring goodput (bytes of answers per second), not set.

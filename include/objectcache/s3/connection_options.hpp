@@ -35,9 +35,10 @@ struct connection_options {
     /** `http://[user:password@]host[:port]`, with or without a final slash; empty: none. Everything goes through it by
         CONNECT, TLS or not. Which hosts go around it is for the caller to know. */
     std::string proxy;
-    /** How many of `max_connections` may be in use is found by measuring. `max` counts for nothing here; with `min` and
-        `initial` at the maximum the number is fixed. */
-    connection_control_options control = {};
+    /** How many of `max_connections` may be in use is found by measuring, beginning with all of them: a prompt waits for the
+        first burst of requests, and must not wait until it is known what that is worth. `max` counts for nothing here; with
+        `min` and `initial` at the maximum the number is fixed. */
+    connection_control_options control = connection_control_options::from_the_top();
     host_resolver resolver = {};                     ///< empty: the system's
     duration address_ttl = std::chrono::seconds(15); ///< how long its answers are used
     duration address_quarantine =
