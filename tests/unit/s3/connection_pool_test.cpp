@@ -57,6 +57,18 @@ struct holder {
     }
 };
 
+TEST_CASE("connection_pool: the first burst gets all connections there may be")
+{
+    asio::io_context io;
+    const endpoint where = *endpoint::parse("http://127.0.0.1:1");
+    CHECK(connection_pool(io.get_executor(), where).limit() == connection_options().max_connections);
+    connection_options few;
+    few.max_connections = 5;
+    CHECK(connection_pool(io.get_executor(), where, few).limit() == 5);
+    few.control.initial = 3;
+    CHECK(connection_pool(io.get_executor(), where, few).limit() == 3);
+}
+
 TEST_CASE("pool: bounded, first come first served, loads before stores")
 {
     asio::io_context io;
