@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/testing/certificate.hpp>
 
-#include <objectcache/testing/detail/openssl_free.hpp>
+#include <objectcache/s3/detail/freed_by.hpp>
 
 #include <doctest/doctest.h>
 
@@ -13,24 +13,12 @@
 
 #include <memory>
 
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
-
-#include <memory>
-
 namespace certificate_test {
 
 using namespace objectcache;
 using testing::self_signed_certificate;
 
-template <auto Free>
-struct freed_by {
-    template <class T>
-    void operator()(T* object) const noexcept
-    {
-        Free(object);
-    }
-};
+using s3::detail::freed_by;
 using x509 = std::unique_ptr<X509, freed_by<X509_free>>;
 
 x509 parsed(const std::string& pem)

@@ -3,6 +3,7 @@
 
 #include <objectcache/core/result.hpp>
 #include <objectcache/s3/connection_options.hpp>
+#include <objectcache/s3/detail/freed_by.hpp>
 
 #include <openssl/ssl.h>
 
@@ -12,15 +13,6 @@
 #include <string>
 
 namespace objectcache::s3::detail {
-
-template <auto Free>
-struct freed_by {
-    template <class T>
-    void operator()(T* what) const noexcept
-    {
-        Free(what);
-    }
-};
 
 using tls_session = std::unique_ptr<SSL_SESSION, freed_by<SSL_SESSION_free>>;
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <objectcache/core/config.hpp>
+#include <objectcache/s3/detail/freed_by.hpp>
 #include <objectcache/testing/certificate.hpp>
-#include <objectcache/testing/detail/openssl_free.hpp>
 
 #include <openssl/asn1.h>
 #include <openssl/bio.h>
@@ -24,7 +24,7 @@ namespace detail {
 template <class Write>
 [[nodiscard]] std::string pem_text(Write write)
 {
-    const std::unique_ptr<BIO, openssl_free<BIO_free_all>> out(BIO_new(BIO_s_mem()));
+    const std::unique_ptr<BIO, s3::detail::freed_by<BIO_free_all>> out(BIO_new(BIO_s_mem()));
     if (!out || write(out.get()) != 1)
         return {};
     char* data = nullptr;
@@ -34,7 +34,7 @@ template <class Write>
 
 [[nodiscard]] OBJECTCACHE_DECL bool add_extension(X509* to, int nid, const std::string& value)
 {
-    const std::unique_ptr<X509_EXTENSION, openssl_free<X509_EXTENSION_free>> extension(
+    const std::unique_ptr<X509_EXTENSION, s3::detail::freed_by<X509_EXTENSION_free>> extension(
         X509V3_EXT_conf_nid(nullptr, nullptr, nid, value.c_str()));
     return extension && X509_add_ext(to, extension.get(), -1) == 1;
 }
@@ -50,8 +50,8 @@ OBJECTCACHE_DECL result<certificate> self_signed_certificate(const std::string& 
     if (!plain)
         return {errc::invalid_argument, "certificate: not a host name"};
 
-    const std::unique_ptr<EVP_PKEY, detail::openssl_free<EVP_PKEY_free>> key(EVP_EC_gen("P-256"));
-    const std::unique_ptr<X509, detail::openssl_free<X509_free>> made(X509_new());
+    const std::unique_ptr<EVP_PKEY, s3::detail::freed_by<EVP_PKEY_free>> key(EVP_EC_gen("P-256"));
+    const std::unique_ptr<X509, s3::detail::freed_by<X509_free>> made(X509_new());
     if (!key || !made)
         return {errc::exhausted, "certificate: no key could be made"};
 
@@ -76,7 +76,7 @@ OBJECTCACHE_DECL result<certificate> self_signed_certificate(const std::string& 
     if (!good)
         return {errc::exhausted, "certificate: out of memory"};
 
-    const std::unique_ptr<ASN1_OCTET_STRING, detail::openssl_free<ASN1_OCTET_STRING_free>> address(
+    const std::unique_ptr<ASN1_OCTET_STRING, s3::detail::freed_by<ASN1_OCTET_STRING_free>> address(
         a2i_IPADDRESS(host.c_str()));
     if (!detail::add_extension(made.get(), NID_basic_constraints, "critical,CA:TRUE") ||
         !detail::add_extension(made.get(), NID_subject_alt_name, (address ? "IP:" : "DNS:") + host))

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-namespace objectcache::testing::detail {
+namespace objectcache::s3::detail {
 
 /** For `std::unique_ptr`: what OpenSSL gives, its own function takes back. */
 template <auto Free>
-struct openssl_free {
+struct freed_by {
     template <class T>
     void operator()(T* object) const noexcept
     {
@@ -13,4 +13,4 @@ struct openssl_free {
     }
 };
 
-} // namespace objectcache::testing::detail
+} // namespace objectcache::s3::detail
