@@ -11,6 +11,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <doctest/doctest.h>
 #include <support/kv_fixture.hpp>
+#include <support/run.hpp>
 
 #include <optional>
 #include <set>
@@ -54,9 +55,7 @@ struct fixture {
     template <class T>
     T run(asio::awaitable<T> work)
     {
-        std::optional<T> out;
-        REQUIRE(testing::run_coroutine(io, into(std::move(work), out)));
-        return std::move(*out);
+        return support::run(io, std::move(work));
     }
     template <class T>
     void start(asio::awaitable<T> work, std::optional<T>& out)

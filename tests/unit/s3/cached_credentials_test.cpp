@@ -13,6 +13,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 
+#include <support/run.hpp>
+
 #include <doctest/doctest.h>
 
 #include <memory>
@@ -66,7 +68,7 @@ struct fixture {
     }
     std::string ask(const cached_credentials& cache)
     {
-        const auto got = credentials_fixture::run(io, cache());
+        const auto got = support::run(io, cache());
         poll(); // a refresh that nobody waits for goes on
         return got ? got->access_key_id : got.error().message();
     }
@@ -103,7 +105,7 @@ TEST_CASE_FIXTURE(fixture, "cached_credentials: asked once, until it is time")
     const auto cache = make();
     const credentials_provider provider = cache; // is one
     CHECK(ask(cache) == "key 1");
-    CHECK(credentials_fixture::run(io, provider())->access_key_id == "key 1");
+    CHECK(support::run(io, provider())->access_key_id == "key 1");
     time.advance(54min);
     CHECK(ask(cache) == "key 1");
     CHECK(source->calls == 1);
@@ -273,7 +275,7 @@ TEST_CASE_FIXTURE(fixture, "cached_credentials: refused by the store before thei
 {
     const auto cache = make();
     CHECK(ask(cache) == "key 1");
-    const credentials first = *credentials_fixture::run(io, cache());
+    const credentials first = *support::run(io, cache());
     cache.refused(first);
     CHECK(ask(cache) == "key 2");
     cache.refused(first); // late: these are gone

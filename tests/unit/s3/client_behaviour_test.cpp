@@ -6,6 +6,8 @@
 
 #include <unit/s3/scripted_peer.hpp>
 
+#include <support/run.hpp>
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -20,6 +22,7 @@ using peer_test::answer;
 using peer_test::page;
 using peer_test::part;
 using peer_test::scripted_peer;
+using support::run;
 
 constexpr auto close_it = answer::then::close;
 constexpr auto stall = answer::then::stall;
@@ -42,17 +45,6 @@ client_options quick()
 client make(asio::io_context& io, const scripted_peer& peer, client_options options = quick())
 {
     return client(io.get_executor(), *endpoint::parse(peer.url()), who, std::move(options));
-}
-
-template <class T>
-T run(asio::io_context& io, asio::awaitable<T> operation)
-{
-    std::optional<T> out;
-    const auto body = [](asio::awaitable<T> inner, std::optional<T>& to) -> asio::awaitable<void> {
-        to.emplace(co_await std::move(inner));
-    };
-    REQUIRE(testing::run_coroutine(io, body(std::move(operation), out)));
-    return std::move(*out);
 }
 
 result<object_info> get_ten(asio::io_context& io, client& c, std::vector<std::byte>& into)

@@ -12,6 +12,8 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/detached.hpp>
 
+#include <support/run.hpp>
+
 #include <doctest/doctest.h>
 
 #include <poll.h>
@@ -31,6 +33,7 @@ using peer_test::answer;
 using peer_test::page;
 using peer_test::part;
 using peer_test::scripted_peer;
+using support::run;
 using namespace std::chrono_literals;
 
 constexpr auto close_it = answer::then::close;
@@ -45,18 +48,6 @@ client make(asio::io_context& io, const scripted_peer& peer, client_options opti
 std::string text_of(const std::vector<std::byte>& bytes)
 {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-/** Runs an operation to its end, as a host's coroutine would await it. */
-template <class T>
-T run(asio::io_context& io, asio::awaitable<T> operation)
-{
-    std::optional<T> out;
-    const auto body = [](asio::awaitable<T> inner, std::optional<T>& to) -> asio::awaitable<void> {
-        to.emplace(co_await std::move(inner));
-    };
-    REQUIRE(testing::run_coroutine(io, body(std::move(operation), out)));
-    return std::move(*out);
 }
 
 /** GET bytes 5-14 of b/k. */

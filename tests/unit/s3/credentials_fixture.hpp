@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <objectcache/core/error.hpp>
-#include <objectcache/testing/run_coroutine.hpp>
-
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/io_context.hpp>
-
-#include <doctest/doctest.h>
-
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <optional>
 #include <string>
 #include <unistd.h>
-#include <utility>
 
 namespace credentials_fixture {
 
@@ -69,19 +59,6 @@ private:
     std::map<std::string, std::string> kept_, set_;
     std::filesystem::path home_;
 };
-
-/** Runs an operation to its end, as a host's coroutine would await it. */
-template <class T>
-T run(boost::asio::io_context& io, boost::asio::awaitable<T> operation)
-{
-    std::optional<T> out;
-    const auto body = [](boost::asio::awaitable<T> inner,
-                         std::optional<T>& to) -> boost::asio::awaitable<void> {
-        to.emplace(co_await std::move(inner));
-    };
-    REQUIRE(objectcache::testing::run_coroutine(io, body(std::move(operation), out)));
-    return std::move(*out);
-}
 
 inline bool has(const std::string& text, const std::string& part)
 {

@@ -3,6 +3,8 @@
 
 #include <unit/s3/credentials_fixture.hpp>
 
+#include <support/run.hpp>
+
 #include <doctest/doctest.h>
 
 using namespace objectcache;
@@ -15,7 +17,7 @@ TEST_CASE("credentials_provider: what is fixed outlives its provider")
     auto asked = provider();
     auto again = provider();
     provider = fixed_credentials(credentials::anonymous());
-    CHECK(credentials_fixture::run(io, std::move(asked))->access_key_id == "A");
-    CHECK(credentials_fixture::run(io, std::move(again))->session_token == "T");
-    CHECK(credentials_fixture::run(io, provider())->is_anonymous());
+    CHECK(support::run(io, std::move(asked))->access_key_id == "A");
+    CHECK(support::run(io, std::move(again))->session_token == "T");
+    CHECK(support::run(io, provider())->is_anonymous());
 }

@@ -14,6 +14,8 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/detached.hpp>
 
+#include <support/run.hpp>
+
 #include <doctest/doctest.h>
 
 using namespace objectcache;
@@ -52,7 +54,7 @@ struct fixture : credentials_fixture::clean_environment {
 
     result<credentials> ask(const credentials_provider& source)
     {
-        auto got = credentials_fixture::run(io, source());
+        auto got = support::run(io, source());
         CHECK_FALSE(has(got.error().message(), "SECRET"));
         // A client hands these errors on: they must not speak of an object.
         CHECK(got.error() != condition::absent);
@@ -154,7 +156,7 @@ TEST_CASE("credentials_sources: a program")
     credentials_fixture::clean_environment env;
     asio::io_context io; // programs take real time
     const auto ask = [&](const std::string& command, duration limit = 20s) {
-        auto got = credentials_fixture::run(io, process_credentials({command, limit})());
+        auto got = support::run(io, process_credentials({command, limit})());
         CHECK_FALSE(has(got.error().message(), "SECRET"));
         return got;
     };

@@ -6,6 +6,8 @@
 #include <unit/s3/credentials_fixture.hpp>
 #include <unit/s3/scripted_peer.hpp>
 
+#include <support/run.hpp>
+
 #include <doctest/doctest.h>
 
 using namespace objectcache;
@@ -40,7 +42,7 @@ struct fixture : credentials_fixture::clean_environment {
     /** The key id, or the one line that says why there is none. */
     std::string ask(const credentials_provider& source)
     {
-        const auto got = credentials_fixture::run(io, source());
+        const auto got = support::run(io, source());
         CHECK_FALSE(has(got.error().message(), "SECRET"));
         return got ? got->access_key_id : got.error().message();
     }

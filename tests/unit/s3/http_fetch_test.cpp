@@ -11,6 +11,8 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/detached.hpp>
 
+#include <support/run.hpp>
+
 #include <doctest/doctest.h>
 
 using namespace objectcache;
@@ -34,7 +36,15 @@ constexpr auto stall = answer::then::stall;
 result<http_response> fetch(asio::io_context& io, http_request what, duration limit = 10s)
 {
     const deadline until(objectcache::clock::of(io.get_executor()).now() + limit);
-    return credentials_fixture::run(io, http_fetch(std::move(what), connection_options(), until));
+    return support::run(io, http_fetch(std::move(what), connection_options(), until));
+}
+
+asio::awaitable<void> failing_fetch(http_request what, deadline until, std::optional<status>& out)
+{
+    co_await without_exceptions();
+    connection_options how;
+    const auto got = co_await http_fetch(std::move(what), std::move(how), until);
+    out = got.error();
 }
 
 http_request to(const scripted_peer& peer, const std::string& target = "/a?b=SECRET")
@@ -167,19 +177,12 @@ TEST_CASE("http_fetch: a deadline, nobody there, a cancellation")
     asio::io_context io;
     auto& time = asio::make_service<testing::manual_clock>(io);
     std::optional<status> ended;
-    const auto body = [](http_request what, deadline until,
-                         std::optional<status>& out) -> asio::awaitable<void> {
-        co_await without_exceptions();
-        connection_options how;
-        const auto got = co_await http_fetch(std::move(what), std::move(how), until);
-        out = got.error();
-    };
     asio::cancellation_signal stop;
     std::uint16_t nobody = 0;
     {
         scripted_peer peer(io, in_turn({{"HTTP/1.1 200 OK\r\n", stall}}));
         nobody = peer.port();
-        asio::co_spawn(io, body(to(peer), deadline(time.now() + 1s), ended),
+        asio::co_spawn(io, failing_fetch(to(peer), deadline(time.now() + 1s), ended),
                        asio::bind_cancellation_slot(stop.slot(), asio::detached));
         REQUIRE(testing::run_until(io, [&] { return peer.stalled == 1; }));
         SUBCASE("deadline")
@@ -206,15 +209,8 @@ TEST_CASE("http_fetch: cancelled in the pause between two tries")
     auto& time = asio::make_service<testing::manual_clock>(io);
     scripted_peer peer(io, in_turn({{page("500 Oops")}, {page("200 OK")}}));
     std::optional<status> ended;
-    const auto body = [](http_request what, deadline until,
-                         std::optional<status>& out) -> asio::awaitable<void> {
-        co_await without_exceptions();
-        connection_options how;
-        const auto got = co_await http_fetch(std::move(what), std::move(how), until);
-        out = got.error();
-    };
     asio::cancellation_signal stop;
-    asio::co_spawn(io, body(to(peer), deadline(time.now() + 1h), ended),
+    asio::co_spawn(io, failing_fetch(to(peer), deadline(time.now() + 1h), ended),
                    asio::bind_cancellation_slot(stop.slot(), asio::detached));
     // The one timer that is left once the first try is over.
     REQUIRE(testing::run_until(io, [&] { return peer.ended == 1 && time.pending() == 1; }));

@@ -11,6 +11,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 
+#include <support/run.hpp>
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -27,7 +29,7 @@ using s3::detail::run_process;
 namespace process_test {
 
 using credentials_fixture::has;
-using credentials_fixture::run;
+using support::run;
 
 struct fixture : credentials_fixture::clean_environment {
     asio::io_context io;

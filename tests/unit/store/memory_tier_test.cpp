@@ -3,6 +3,8 @@
 
 #include <objectcache/testing/run_coroutine.hpp>
 
+#include <support/run.hpp>
+
 #include <doctest/doctest.h>
 
 #include <array>
@@ -19,16 +21,9 @@ struct fixture {
     memory_tier tier{io.get_executor(), 100};
 
     template <class T>
-    static asio::awaitable<void> into(asio::awaitable<T> work, std::optional<T>& out)
-    {
-        out.emplace(co_await std::move(work));
-    }
-    template <class T>
     T run(asio::awaitable<T> work)
     {
-        std::optional<T> out;
-        REQUIRE(testing::run_coroutine(io, into(std::move(work), out)));
-        return *out;
+        return support::run(io, std::move(work));
     }
     status write(std::string key, std::size_t size, if_exists mode = if_exists::keep)
     {
