@@ -38,8 +38,8 @@ struct client::state {
         , time(clock::of(executor))
         , options(std::move(how))
         , who(std::move(provider))
-        , home(std::move(to))
-        , pool(executor, home.where, options.connections)
+        , home(std::make_shared<place>(std::move(to)))
+        , pool(executor, home->where, options.connections)
         , retry(options.retry)
         , reads(executor, options.throttling)
         , writes(executor, options.throttling)
@@ -50,12 +50,12 @@ struct client::state {
     /** Are there credentials, and will there be for so long? */
     [[nodiscard]] bool has_credentials(std::chrono::seconds ahead) const
     {
-        return known && (!current.expiry || *current.expiry - time.date() >= ahead);
+        return known && (!current->expiry || *current->expiry - time.date() >= ahead);
     }
-    [[nodiscard]] place& place_of(std::string_view bucket)
+    [[nodiscard]] const std::shared_ptr<place>& place_of(std::string_view bucket) const
     {
         const auto moved_to = moved.find(bucket);
-        return moved_to == moved.end() ? home : *moved_to->second;
+        return moved_to == moved.end() ? home : moved_to->second;
     }
     [[nodiscard]] pace& pace_of(priority kind) { return kind == priority::load ? reads : writes; }
     /** Nothing that could be left out is sent to a store in trouble. */
@@ -69,11 +69,11 @@ struct client::state {
     client_options options;
     std::mt19937_64 random{std::random_device{}()}; // jitter: clients must differ
     credentials_provider who;                       // may be empty: then `current` is for ever
-    credentials current;
-    bool known = false;
+    std::shared_ptr<const credentials> current = std::make_shared<const credentials>(); // never null
+    bool known = false;          // and not refused since
     std::chrono::seconds skew{}; // the store's clock minus ours
     bool no_conditional_put = false;
-    place home;
+    std::shared_ptr<place> home;
     std::map<std::string, std::shared_ptr<place>, std::less<>> moved; // buckets that live in another region
     connection_pool pool;
     retry_policy retry;
@@ -126,9 +126,9 @@ struct client::attempt {
     std::size_t received = 0;
 
     // What it was sent with: others may have put it right while it was under way.
-    credentials signed_as;
+    std::shared_ptr<const credentials> signed_as;
+    std::shared_ptr<state::place> sent_to;
     std::chrono::seconds skew{};
-    std::string host, region;
 
     [[nodiscard]] bool won() const noexcept { return ended && outcome.ok(); }
 };

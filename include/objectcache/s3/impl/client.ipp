@@ -22,7 +22,7 @@ OBJECTCACHE_DECL client::client(asio::any_io_executor executor, endpoint where, 
                                 client_options options)
     : client(std::move(executor), std::move(where), credentials_provider(), std::move(options))
 {
-    state_->current = std::move(who);
+    state_->current = std::make_shared<const credentials>(std::move(who));
     state_->known = true;
 }
 
@@ -45,7 +45,7 @@ OBJECTCACHE_DECL asio::awaitable<result<object_info>> client::read(std::shared_p
         op.what.headers = std::span(&ask_for_checksum, 1);
     if (key.empty() || (range && range->size != destination.size()))
         co_return result<object_info>(errc::invalid_argument,
-                                      describe(op.what, self->home.where) +
+                                      describe(op.what, self->home->where) +
                                           ": the destination is not of the range's size, or no key");
     status done = co_await run(self, op);
     if (!done.ok())
@@ -110,7 +110,7 @@ OBJECTCACHE_DECL asio::awaitable<status> client::write(std::shared_ptr<state> se
         operation op;
         op.what.method = what.method;
         op.what.bucket = what.bucket;
-        co_return status(errc::invalid_argument, describe(op.what, self->home.where) + ": no key");
+        co_return status(errc::invalid_argument, describe(op.what, self->home->where) + ": no key");
     }
     if (options.if_none_match && !self->no_conditional_put) {
         call conditional = what;
@@ -139,10 +139,10 @@ OBJECTCACHE_DECL asio::awaitable<status> client::carry_out(std::shared_ptr<state
                                                            operation& op)
 {
     const bool hashed = self->options.signing == payload_signing::always ||
-                        (self->options.signing == payload_signing::automatic && !self->home.where.tls);
+                        (self->options.signing == payload_signing::automatic && !self->home->where.tls);
     std::optional<chunked_upload> stream;
     if (self->options.signing == payload_signing::chunks && !what.body.empty() &&
-        (self->who || !self->current.is_anonymous())) {
+        (self->who || !self->current->is_anonymous())) {
         chunked_options how;
         how.trailer = what.body_checksum;
         auto made = chunked_upload::make(what.body, how);
@@ -234,7 +234,7 @@ client::list(std::shared_ptr<state> self, std::string bucket, std::string prefix
     result<list_page> page = parse_list_page(op.text);
     if (!page)
         co_return result<list_page>(
-            status(page.code(), describe(op.what, self->home.where) + ": " + page.error().detail()));
+            status(page.code(), describe(op.what, self->home->where) + ": " + page.error().detail()));
     co_return page;
 }
 
@@ -254,7 +254,7 @@ OBJECTCACHE_DECL asio::awaitable<status> client::command(std::shared_ptr<state> 
     if (what.key.empty() && what.method == "DELETE") { // would delete the bucket
         op.what.method = method;
         op.what.bucket = what.bucket;
-        co_return status(errc::invalid_argument, describe(op.what, self->home.where) + ": no key");
+        co_return status(errc::invalid_argument, describe(op.what, self->home->where) + ": no key");
     }
     status done = co_await carry_out(self, what, op);
     co_return done;
@@ -299,8 +299,8 @@ OBJECTCACHE_DECL asio::awaitable<status> client::remove(std::string bucket, std:
 OBJECTCACHE_DECL asio::awaitable<status> client::create_bucket(std::string bucket, op_options options)
 {
     std::string body;
-    if (state_->home.where.is_amazon() && state_->home.where.region != "us-east-1")
-        body = "<CreateBucketConfiguration><LocationConstraint>" + state_->home.where.region +
+    if (state_->home->where.is_amazon() && state_->home->where.region != "us-east-1")
+        body = "<CreateBucketConfiguration><LocationConstraint>" + state_->home->where.region +
                "</LocationConstraint></CreateBucketConfiguration>";
     return command(state_, "PUT", std::move(bucket), {}, std::move(body), options);
 }
@@ -322,7 +322,7 @@ OBJECTCACHE_DECL const client_options& client::options() const noexcept
 
 OBJECTCACHE_DECL const endpoint& client::where() const noexcept
 {
-    return state_->home.where;
+    return state_->home->where;
 }
 
 OBJECTCACHE_DECL connection_pool& client::connections() noexcept

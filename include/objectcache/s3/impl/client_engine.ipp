@@ -36,7 +36,7 @@ OBJECTCACHE_DECL asio::awaitable<status> client::run(std::shared_ptr<state> self
     }
     if (done.ok())
         co_return done;
-    std::string detail = describe(op.what, self->place_of(op.what.bucket).where);
+    std::string detail = describe(op.what, self->place_of(op.what.bucket)->where);
     if (!done.detail().empty())
         detail += ": " + done.detail();
     // Asio and the system have codes of their own for it.
@@ -145,7 +145,8 @@ OBJECTCACHE_DECL asio::awaitable<status> client::fetch_credentials(std::shared_p
     result<credentials> fetched = co_await with_deadline(std::move(work), until, std::move(what));
     if (!fetched)
         co_return fetched.error();
-    self->current = std::move(*fetched);
+    if (*self->current != *fetched) // the same ones stay the same object: correct() tells them apart by that
+        self->current = std::make_shared<const credentials>(std::move(*fetched));
     self->known = true;
     co_return status();
 }
@@ -245,19 +246,18 @@ OBJECTCACHE_DECL asio::awaitable<void> client::exchange_somehow(std::shared_ptr<
                                                                 attempt& mine)
 {
     for (bool again = false;; again = true) {
-        state::place& place = self->place_of(op.what.bucket); // not beyond the next wait: buckets move
-        const auto now = std::chrono::floor<std::chrono::seconds>(self->time.date() + self->skew);
         mine.signed_as = self->current;
+        mine.sent_to = self->place_of(op.what.bucket);
         mine.skew = self->skew;
-        mine.host = place.where.host;
-        mine.region = place.where.region;
-        result<std::string> head = serialize(op.what, place.where, self->current, place.sign, now);
+        state::place& place = *mine.sent_to;
+        const auto now = std::chrono::floor<std::chrono::seconds>(self->time.date() + mine.skew);
+        result<std::string> head = serialize(op.what, place.where, *mine.signed_as, place.sign, now);
         if (!head) {
             mine.outcome = head.error();
             co_return;
         }
         if (op.stream)
-            op.stream->begin(place.sign.key_for(mine.signed_as, now), now, signature_in(*head));
+            op.stream->begin(place.sign.key_for(*mine.signed_as, now), now, signature_in(*head));
         std::string host = place.where.host_for(op.what.bucket);
         auto leased = co_await self->pool.acquire(std::move(host), op.who, op.until, again);
         if (!leased) {
@@ -330,7 +330,7 @@ OBJECTCACHE_DECL bool client::correct(state& self, operation& op, const attempt&
         self.who && !op.corrected.credentials) {
         op.corrected.credentials = true;
         if (const auto* cached = self.who.target<cached_credentials>())
-            cached->refused(failed.signed_as);
+            cached->refused(*failed.signed_as);
         self.known = self.known && self.current != failed.signed_as;
         return true;
     }
@@ -339,8 +339,7 @@ OBJECTCACHE_DECL bool client::correct(state& self, operation& op, const attempt&
                            code == "IllegalLocationConstraintException";
     if (!elsewhere || op.corrected.redirects++ >= 2)
         return false;
-    const endpoint& known = self.place_of(op.what.bucket).where;
-    return known.host != failed.host || known.region != failed.region || follow(self, op, head, op.text);
+    return self.place_of(op.what.bucket) != failed.sent_to || follow(self, op, head, op.text);
 }
 
 namespace detail {
@@ -358,7 +357,7 @@ namespace detail {
 OBJECTCACHE_DECL bool client::follow(state& self, operation& op, const response_head& head,
                                      std::string_view text)
 {
-    endpoint to = self.place_of(op.what.bucket).where;
+    endpoint to = self.place_of(op.what.bucket)->where;
     std::string region = head.region;
     if (region.empty())
         if (const auto document = parse_error_document(text))
@@ -374,7 +373,7 @@ OBJECTCACHE_DECL bool client::follow(state& self, operation& op, const response_
             return false;
         const std::string own = std::string(op.what.bucket) + '.';
         to.host = target->host.starts_with(own) ? target->host.substr(own.size()) : target->host;
-        if (to.host == self.place_of(op.what.bucket).where.host)
+        if (to.host == self.place_of(op.what.bucket)->where.host)
             return false;
     }
     self.moved.insert_or_assign(std::string(op.what.bucket), std::make_shared<state::place>(std::move(to)));
