@@ -2,6 +2,8 @@
 #include <contract/cache_world.hpp>
 #include <contract/tier_home.hpp>
 
+#include <objectcache/s3/large_object.hpp>
+
 #include <boost/asio/detached.hpp>
 
 #include <array>
@@ -139,6 +141,103 @@ TEST_CASE_FIXTURE(s3_faults::fixture, "a silent server is left when the deadline
         CHECK(*ended == oc::condition::timeout);
         mend();
     }
+    CHECK(tier.client().connections().in_use() == 0);
+    CHECK(env.time.pending() == 0);
+}
+
+TEST_CASE_FIXTURE(s3_faults::fixture,
+                  "an upload that breaks at any request publishes all or nothing, and aborted leaves nothing")
+{
+    using namespace s3_faults;
+    auto& tier = home->tier;
+    const std::vector<std::vector<std::byte>> sent{some_bytes(3000, 1), some_bytes(5000, 2)};
+    for (const auto mode : {oc::if_exists::keep, oc::if_exists::replace})
+        for (const auto& what :
+             {fault::drop(point::request_head), fault::reset(point::request_body, 1),
+              fault::drop(point::response_head), fault::reset(point::response_body, 1),
+              fault::error(503, "SlowDown"), fault::error(409, "ConditionalRequestConflict")})
+            for (int at = 0;; ++at) {
+                CAPTURE(static_cast<int>(what.where));
+                CAPTURE(what.status);
+                CAPTURE(at);
+                left = at;
+                home->server.set_responder(
+                    [this, what](const oc::testing::s3_request&) { return left-- == 0 ? what : fault(); });
+                std::string id;
+                const oc::status done = await(env, c::upload(tier, "u", sent, mode, id));
+                const bool met = left < 0;
+                mend();
+                CHECK((done.ok() || done == oc::condition::unavailable));
+                CHECK((done.ok() || met));
+                const auto found = await(env, c::stat(tier, "u"));
+                CHECK((found.ok() ? found->size == 8000 : found.error() == oc::condition::absent));
+                CHECK((found.ok() || !done.ok()));
+                if (!id.empty())
+                    CHECK(await(env, c::abort_upload(tier, "u", id)).ok());
+                CHECK(home->uploads() <= (at == 0 ? 1 : 0)); // begun, and nobody heard of it
+                const oc::s3::upload_page first_page;
+                const auto lost =
+                    await(env, oc::s3::list_uploads(tier.client(), "bucket", "", first_page, {}));
+                REQUIRE(lost.ok());
+                for (const auto& upload : lost->uploads)
+                    CHECK(await(env, c::abort_upload(tier, "u", upload.upload_id)).ok());
+                CHECK(await(env, c::upload(tier, "u", sent, mode, id)).ok());
+                CHECK(await(env, c::remove(tier, "u")).ok());
+                CHECK(home->uploads() == 0);
+                if (!met)
+                    break;
+            }
+    CHECK(tier.client().connections().in_use() == 0);
+}
+
+namespace s3_faults {
+
+/** One of the calls of an upload, by number. */
+asio::awaitable<void> upload_call(oc::s3_tier& tier, std::size_t which, std::string id,
+                                  const std::vector<std::string>& tags, const std::vector<std::byte>& bytes,
+                                  oc::deadline until, std::optional<oc::status>& out)
+{
+    if (which == 0) {
+        const auto begun = co_await c::begin_upload(tier, "u", until);
+        out = begun.error();
+    } else if (which == 1) {
+        const auto tag = co_await c::upload_part(tier, "u", id, 2, bytes, until);
+        out = tag.error();
+    } else if (which == 2) {
+        out = co_await c::complete_upload(tier, "u", id, tags, oc::if_exists::keep, until);
+    } else {
+        out = co_await c::abort_upload(tier, "u", id, until);
+    }
+}
+
+} // namespace s3_faults
+
+TEST_CASE_FIXTURE(s3_faults::fixture, "an upload to a silent server is left when the deadline passes")
+{
+    using namespace s3_faults;
+    auto& tier = home->tier;
+    const auto id = await(env, c::begin_upload(tier, "u"));
+    REQUIRE(id.ok());
+    const auto tag = await(env, c::upload_part(tier, "u", *id, 1, bytes));
+    REQUIRE(tag.ok());
+    const std::vector<std::string> tags{*tag};
+    for (std::size_t which = 0; which < 4; ++which) {
+        CAPTURE(which);
+        seen = 0;
+        break_requests(fault::stall(point::request_head));
+        const oc::deadline until(env.time.now() + std::chrono::seconds(3));
+        std::optional<oc::status> ended;
+        asio::co_spawn(*env.io, upload_call(tier, which, *id, tags, bytes, until, ended), asio::detached);
+        REQUIRE(env.run_until([&] { return seen != 0; }));
+        env.settle();
+        CHECK_FALSE(ended);
+        env.time.advance(std::chrono::seconds(3));
+        REQUIRE(env.run_until([&] { return ended.has_value(); }));
+        CHECK(*ended == oc::condition::timeout);
+        mend();
+    }
+    CHECK(home->uploads() == 1);
+    CHECK(await(env, c::complete_upload(tier, "u", *id, tags, oc::if_exists::keep)).ok());
     CHECK(tier.client().connections().in_use() == 0);
     CHECK(env.time.pending() == 0);
 }

@@ -18,6 +18,14 @@ namespace contract {
 template <class Tier>
 struct tier_home {
     explicit tier_home(environment& e) : tier(e.executor()) {}
+    /** That were begun and have not ended. */
+    [[nodiscard]] std::size_t uploads()
+    {
+        if constexpr (std::is_same_v<Tier, oc::testing::recording_tier>)
+            return tier.stored().uploads();
+        else
+            return tier.uploads();
+    }
     Tier tier;
 };
 
@@ -35,8 +43,10 @@ struct tier_home<oc::s3_tier> {
     {
         oc::testing::s3_server_options o;
         o.buckets = {"bucket"};
+        o.least_part_bytes = 1;
         return o;
     }
+    [[nodiscard]] std::size_t uploads() const { return server.pending_uploads(); }
     oc::testing::s3_server server;
     oc::s3_tier tier;
 };
@@ -80,6 +90,58 @@ struct calls {
         oc::result<oc::key_page> r =
             co_await tier.list(std::move(prefix), std::move(continuation), most, until);
         co_return r;
+    }
+    static asio::awaitable<oc::result<std::string>> begin_upload(Tier& tier, std::string key,
+                                                                 oc::deadline until = oc::deadline::never())
+    {
+        oc::result<std::string> r = co_await tier.begin_upload(std::move(key), until);
+        co_return r;
+    }
+    static asio::awaitable<oc::result<std::string>> upload_part(Tier& tier, std::string key, std::string id,
+                                                                std::uint32_t number,
+                                                                const std::vector<std::byte>& bytes,
+                                                                oc::deadline until = oc::deadline::never())
+    {
+        const oc::const_byte_span all(bytes);
+        const std::size_t half = bytes.size() / 2;
+        const oc::const_byte_span parts[] = {all.first(half), all.subspan(half)};
+        oc::result<std::string> r =
+            co_await tier.upload_part(std::move(key), std::move(id), number, parts, until);
+        co_return r;
+    }
+    static asio::awaitable<oc::status> complete_upload(Tier& tier, std::string key, std::string id,
+                                                       const std::vector<std::string>& tags,
+                                                       oc::if_exists mode,
+                                                       oc::deadline until = oc::deadline::never())
+    {
+        oc::status s = co_await tier.complete_upload(std::move(key), std::move(id), tags, mode, until);
+        co_return s;
+    }
+    static asio::awaitable<oc::status> abort_upload(Tier& tier, std::string key, std::string id,
+                                                    oc::deadline until = oc::deadline::never())
+    {
+        oc::status s = co_await tier.abort_upload(std::move(key), std::move(id), until);
+        co_return s;
+    }
+    /** All of an upload, up to the first failure. `id` is set as soon as it is known. */
+    static asio::awaitable<oc::status> upload(Tier& tier, std::string key,
+                                              const std::vector<std::vector<std::byte>>& parts,
+                                              oc::if_exists mode, std::string& id)
+    {
+        const auto begun = co_await begin_upload(tier, key);
+        if (!begun)
+            co_return begun.error();
+        id = *begun;
+        std::vector<std::string> tags;
+        for (const std::vector<std::byte>& part : parts) {
+            const auto number = static_cast<std::uint32_t>(tags.size() + 1);
+            const auto tag = co_await upload_part(tier, key, id, number, part);
+            if (!tag)
+                co_return tag.error();
+            tags.push_back(*tag);
+        }
+        oc::status s = co_await complete_upload(tier, key, id, tags, mode);
+        co_return s;
     }
 };
 

@@ -25,6 +25,7 @@ struct call {
     checksum body_checksum = checksum::none;                  ///< sent as a header
     priority who = priority::store;
     bool repeatable = true;               ///< see `classify`
+    bool if_none_match = false;           ///< see `put_options`; of what writes the object `key`
     std::size_t text_limit = 1024 * 1024; ///< longest answer, in bytes
     deadline until;                       ///< default: `client_options::request_timeout`
 };

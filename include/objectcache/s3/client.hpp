@@ -154,6 +154,10 @@ private:
     static bool follow(state& self, operation& op, const response_head& head, std::string_view text);
     static status verify(const state& self, const attempt& done);
     static asio::awaitable<status> carry_out(std::shared_ptr<state> self, const call& what, operation& op);
+    static asio::awaitable<status> carry_out_once(std::shared_ptr<state> self, const call& what,
+                                                  operation& op);
+    static asio::awaitable<status> carry_out_if_absent(std::shared_ptr<state> self, const call& what,
+                                                       operation& op);
     static asio::awaitable<result<answer>> send(std::shared_ptr<state> self, call what);
     static asio::awaitable<result<object_info>> read(std::shared_ptr<state> self, std::string bucket,
                                                      std::string key, std::optional<byte_range> range,

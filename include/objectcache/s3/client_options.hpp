@@ -45,8 +45,8 @@ struct client_options {
         would cost a round trip for nothing. */
     std::size_t expect_continue_bytes = std::size_t(1) << 20;
     checksum_check verify = checksum_check::when_supported;
-    /** Where the store answers a conditional PUT with 501: look first and then write, which is no longer atomic, and
-        remember it. Otherwise the 501 is the outcome. */
+    /** Where the store answers a conditional PUT with 501, or the conditional end of a multipart upload: look first and
+        then write, which is no longer atomic, and remember it for that kind of write. Otherwise the 501 is the outcome. */
     bool emulate_if_none_match = true;
 
     retry_options retry;

@@ -67,11 +67,14 @@ upload_part(client store, std::string bucket, std::string key, std::string uploa
 /** Make the object out of its parts. That an earlier try whose answer was lost has done it already is success, where the
     store makes ETags as S3 does.
 
-    @param parts In the order of their numbers; borrowed until completion. */
+    @param parts   In the order of their numbers; borrowed until completion.
+    @param options With `if_none_match` also the end of an upload is refused (`errc::already_exists`) if the object exists;
+                   the upload then stays. There are stores that take no notice of it (Ceph RGW 16): the last one counts.
+ */
 [[nodiscard]] asio::awaitable<result<stored_result>> complete_upload(client store, std::string bucket,
                                                                      std::string key, std::string upload_id,
                                                                      std::span<const uploaded_part> parts,
-                                                                     deadline until);
+                                                                     put_options options);
 /** Throw away what was uploaded. That there is no such upload is no error. */
 [[nodiscard]] asio::awaitable<status> abort_upload(client store, std::string bucket, std::string key,
                                                    std::string upload_id, deadline until);

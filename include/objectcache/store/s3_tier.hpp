@@ -12,12 +12,17 @@ namespace objectcache {
 /** Objects in one bucket of an S3 store, all of them under `key_prefix` ("team-a/kv/"), which nobody above sees: several
     caches, and other things, may share a bucket.
 
-    A read of more than `split_bytes` is several requests side by side. A write that must keep what is there is a conditional PUT: of writers that race, one wins and all succeed.
+    A read of more than `split_bytes` is several requests side by side. A write that must keep what is there is a
+    conditional PUT: of writers that race, one wins and all succeed. The end of an upload that must keep it is conditional
+    too, where the store knows that (AWS does); where the store refuses it, it is asked before whether the object is there;
+    where the store takes no notice, as Ceph RGW 16, the last one wins, with the same bytes. An upload that is not ended
+    stays in the bucket until somebody finds it: `s3::list_uploads`, or a lifecycle rule.
 
     @par Threads As `s3::client`: one thread, or one strand, that of its executor. */
 class s3_tier {
 public:
     static constexpr std::size_t split_bytes = 16 * 1024 * 1024;
+    static constexpr std::size_t least_part_bytes = 5 * 1024 * 1024; ///< S3's
 
     s3_tier(asio::any_io_executor executor, s3::client client, std::string bucket,
             std::string key_prefix = {})
@@ -44,6 +49,21 @@ public:
 
     [[nodiscard]] asio::awaitable<result<key_page>> list(std::string prefix, std::string continuation,
                                                          std::size_t most, deadline until);
+
+    [[nodiscard]] std::size_t least_part() const noexcept { return least_part_bytes; }
+
+    [[nodiscard]] asio::awaitable<result<std::string>> begin_upload(std::string key, deadline until);
+
+    [[nodiscard]] asio::awaitable<result<std::string>> upload_part(std::string key, std::string id,
+                                                                   std::uint32_t number,
+                                                                   std::span<const const_byte_span> parts,
+                                                                   deadline until);
+
+    [[nodiscard]] asio::awaitable<status> complete_upload(std::string key, std::string id,
+                                                          std::span<const std::string> tags, if_exists mode,
+                                                          deadline until);
+
+    [[nodiscard]] asio::awaitable<status> abort_upload(std::string key, std::string id, deadline until);
 
 private:
     asio::any_io_executor executor_;

@@ -23,11 +23,22 @@ namespace objectcache::testing {
     @par Threads Not safe: one thread, or one strand, at a time. */
 class recording_tier {
 public:
-    enum class call { read, write, stat, remove, list };
+    enum class call {
+        read,
+        write,
+        stat,
+        remove,
+        list,
+        begin_upload,
+        upload_part,
+        complete_upload,
+        abort_upload
+    };
     struct entry {
         call what;
         std::string key;
         byte_range range;
+        std::uint32_t part = 0; ///< its number, of `upload_part`
         friend bool operator==(const entry&, const entry&) = default;
     };
 
@@ -118,6 +129,51 @@ public:
         co_return page;
     }
 
+    [[nodiscard]] std::size_t least_part() const noexcept { return under_.least_part(); }
+    [[nodiscard]] asio::awaitable<result<std::string>> begin_upload(std::string key, deadline until)
+    {
+        const byte_range nothing;
+        if (status s = co_await enter(call::begin_upload, key, nothing, until); !s.ok())
+            co_return s;
+        auto id = co_await under_.begin_upload(key, until);
+        if (status s = step(key); id.ok() && !s.ok())
+            co_return s;
+        co_return id;
+    }
+    [[nodiscard]] asio::awaitable<result<std::string>> upload_part(std::string key, std::string id,
+                                                                   std::uint32_t number,
+                                                                   std::span<const const_byte_span> parts,
+                                                                   deadline until)
+    {
+        byte_range whole;
+        for (const const_byte_span part : parts)
+            whole.size += part.size();
+        if (status s = co_await enter(call::upload_part, key, whole, until, number); !s.ok())
+            co_return s;
+        auto tag = co_await under_.upload_part(key, std::move(id), number, parts, until);
+        if (status s = step(key); tag.ok() && !s.ok())
+            co_return s;
+        co_return tag;
+    }
+    [[nodiscard]] asio::awaitable<status> complete_upload(std::string key, std::string id,
+                                                          std::span<const std::string> tags, if_exists mode,
+                                                          deadline until)
+    {
+        const byte_range nothing;
+        status s = co_await enter(call::complete_upload, key, nothing, until);
+        if (s.ok())
+            s = co_await under_.complete_upload(key, std::move(id), tags, mode, until);
+        co_return s.ok() ? step(key) : s;
+    }
+    [[nodiscard]] asio::awaitable<status> abort_upload(std::string key, std::string id, deadline until)
+    {
+        const byte_range nothing;
+        status s = co_await enter(call::abort_upload, key, nothing, until);
+        if (s.ok())
+            s = co_await under_.abort_upload(key, std::move(id), until);
+        co_return s.ok() ? step(key) : s;
+    }
+
 private:
     struct door {
         bool shut = false;
@@ -125,9 +181,10 @@ private:
     };
     door& door_of(call what) noexcept { return doors_[static_cast<std::size_t>(what)]; }
 
-    asio::awaitable<status> enter(call what, std::string key, byte_range range, deadline until)
+    asio::awaitable<status> enter(call what, std::string key, byte_range range, deadline until,
+                                  std::uint32_t part = 0)
     {
-        calls_.push_back({what, key, range});
+        calls_.push_back({what, key, range, part});
         std::function<bool()> open = [&door = door_of(what)] { return !door.shut; };
         if (error_code ec = co_await door_of(what).line->wait(priority::load, until, std::move(open)))
             co_return status(ec, key);
@@ -136,7 +193,7 @@ private:
     status step(const std::string& key) { return fuse_ ? status(fuse_->step(), key) : status(); }
 
     memory_tier under_;
-    std::array<door, 5> doors_;
+    std::array<door, 9> doors_; // one for each kind of call
     fail_counter* fuse_;
     std::vector<entry> calls_;
 };

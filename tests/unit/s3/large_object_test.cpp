@@ -70,6 +70,53 @@ TEST_CASE("uploads by hand: parts in any order, the last one sent of a number co
     CHECK(send(*id, 3, first).error() == condition::absent);
 }
 
+TEST_CASE("uploads by hand: an end that depends on there being no object")
+{
+    world w;
+    const auto data = pattern(100);
+    const const_byte_span whole(data);
+    const auto begin = [&](std::vector<uploaded_part>& parts) {
+        const auto id = w.run(begin_upload(w.store, "bucket", "k", {}));
+        REQUIRE(id);
+        parts = {*w.run(upload_part(w.store, "bucket", "k", *id, 1, std::span(&whole, 1), {}))};
+        return *id;
+    };
+    std::vector<uploaded_part> parts;
+    const std::string first = begin(parts), second = begin(parts);
+    const put_options keeping{.if_none_match = true};
+    const auto complete = [&](const std::string& id, put_options how) {
+        return w.run(complete_upload(w.store, "bucket", "k", id, parts, how));
+    };
+    SUBCASE("where the store knows it")
+    {
+        CHECK(complete(first, keeping));
+        CHECK(complete(second, keeping).code() == errc::already_exists);
+        CHECK(w.server.pending_uploads() == 1);
+        CHECK(complete(second, {}));
+        CHECK(w.server.pending_uploads() == 0);
+    }
+    SUBCASE("where it lacks it for uploads, which says nothing of whole objects")
+    {
+        w.respond([refused = 0](const s3_request& r) mutable {
+            return r.method == "POST" && refused++ == 0 ? s3_fault::error(501, "NotImplemented") : s3_fault();
+        });
+        CHECK(complete(first, keeping));
+        CHECK(complete(second, keeping).code() == errc::already_exists);
+        w.server.clear_log();
+        CHECK(w.run(w.store.put("bucket", "k", std::span(&whole, 1), keeping)) == errc::already_exists);
+        REQUIRE(w.server.log().size() == 1);
+        CHECK(w.server.log()[0].status == 412);
+    }
+    SUBCASE("of an object that is there by another upload, though this one is gone")
+    {
+        CHECK(complete(first, {}));
+        CHECK(w.run(abort_upload(w.store, "bucket", "k", second, {})).ok());
+        REQUIRE(w.server.put("bucket", "k", pattern(10)).ok());
+        CHECK(complete(second, {}).error() == condition::absent);
+        CHECK(complete(second, keeping).code() == errc::already_exists);
+    }
+}
+
 TEST_CASE("uploads by hand: aborts, of what is there or not")
 {
     world w;

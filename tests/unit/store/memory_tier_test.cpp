@@ -31,6 +31,16 @@ struct fixture {
         const std::array parts = {const_byte_span(bytes)};
         return run(tier.write(std::move(key), parts, mode, deadline::never()));
     }
+    result<std::string> part(std::string key, std::string id, std::uint32_t number, std::size_t size)
+    {
+        const std::vector<std::byte> bytes(size, std::byte{1});
+        const std::array parts = {const_byte_span(bytes)};
+        return run(tier.upload_part(std::move(key), std::move(id), number, parts, deadline::never()));
+    }
+    status complete(std::string key, std::string id, std::vector<std::string> tags, if_exists mode)
+    {
+        return run(tier.complete_upload(std::move(key), std::move(id), tags, mode, deadline::never()));
+    }
     status read(std::string key)
     {
         std::array<std::byte, 1> into{};
@@ -99,4 +109,61 @@ TEST_CASE_FIXTURE(memory_tier_test::fixture, "an empty object is an object")
     const auto found = run(tier.stat("e", deadline::never()));
     REQUIRE(found.ok());
     CHECK(found->size == 0);
+}
+
+TEST_CASE_FIXTURE(memory_tier_test::fixture, "uploads take room from objects, and never more than there is")
+{
+    for (const char* key : {"a", "b", "c"})
+        CHECK(write(key, 30).ok());
+    const auto id = run(tier.begin_upload("u", deadline::never()));
+    REQUIRE(id.ok());
+    CHECK(tier.bytes() == 90);
+    CHECK(part("u", *id, 1, 40).ok()); // instead of a
+    CHECK(tier.bytes() == 100);
+    CHECK(tier.objects() == 2);
+    CHECK(part("u", *id, 2, 61).error() == condition::exhausted);
+    CHECK(part("u", *id, 1, 101).error() == condition::exhausted);
+    CHECK(tier.bytes() == 100);
+    CHECK(part("u", *id, 1, 50).ok()); // instead of its first sending, and of b
+    CHECK(tier.bytes() == 80);
+    CHECK(read("c").ok());
+    CHECK(write("d", 51) == condition::exhausted);
+    CHECK(read("c").ok());
+    CHECK(write("d", 50).ok());
+    CHECK(tier.objects() == 1);
+    CHECK(tier.bytes() == 100);
+    CHECK(part("u", *id, 1, 20).ok());
+    CHECK(tier.bytes() == 70);
+    CHECK(run(tier.abort_upload("u", *id, deadline::never())).ok());
+    CHECK(tier.bytes() == 50);
+    CHECK(tier.uploads() == 0);
+    CHECK(write("e", 100).ok());
+}
+
+TEST_CASE_FIXTURE(memory_tier_test::fixture, "completing an upload keeps the account")
+{
+    for (const auto mode : {if_exists::keep, if_exists::replace}) {
+        const auto id = run(tier.begin_upload("u", deadline::never()));
+        REQUIRE(id.ok());
+        const auto first = part("u", *id, 1, 20), second = part("u", *id, 2, 5),
+                   unnamed = part("u", *id, 3, 7);
+        REQUIRE(first.ok());
+        REQUIRE(second.ok());
+        CHECK(unnamed.ok());
+        CHECK(complete("u", *id, {*first, *second}, mode).ok());
+        CHECK(tier.bytes() == 25);
+        CHECK(tier.objects() == 1);
+        CHECK(tier.uploads() == 0);
+        REQUIRE(tier.find("u"));
+        CHECK(tier.find("u")->size() == 25);
+        CHECK(read("u").ok());
+    }
+    const auto late = run(tier.begin_upload("u", deadline::never()));
+    REQUIRE(late.ok());
+    const auto only = part("u", *late, 1, 60);
+    REQUIRE(only.ok());
+    CHECK(complete("u", *late, {*only}, if_exists::keep).ok()); // kept, and the upload thrown away
+    CHECK(tier.bytes() == 25);
+    CHECK(run(tier.remove("u", deadline::never())).ok());
+    CHECK(tier.bytes() == 0);
 }

@@ -4,9 +4,15 @@
 #include <objectcache/testing/run_coroutine.hpp>
 #include <objectcache/testing/s3_server.hpp>
 
+#include <support/one_try.hpp>
+#include <support/run.hpp>
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <string>
+#include <vector>
 
 // What every tier does is in tests/contract; here is what only this one has.
 namespace s3_tier_test {
@@ -91,6 +97,170 @@ TEST_CASE("s3_tier: a large read is several requests")
     };
     asio::io_context io;
     CHECK(testing::run_coroutine(io, body(io)));
+}
+
+/** A bucket, and what is asked of it: "POST uploads=", "PUT", "DELETE" ... */
+struct uploads_world {
+    explicit uploads_world(s3::client_options options = {})
+        : server(start())
+        , tier(io.get_executor(),
+               s3::client(io.get_executor(), *s3::endpoint::parse(server.endpoint_url()),
+                          server.credentials(), std::move(options)),
+               "shared", "kv/")
+    {}
+    static testing::s3_server start()
+    {
+        testing::s3_server_options options;
+        options.buckets = {"shared"};
+        options.least_part_bytes = 1;
+        auto server = testing::s3_server::start(std::move(options));
+        REQUIRE(server);
+        return std::move(*server);
+    }
+    struct begun {
+        std::string id;
+        std::vector<std::string> tags;
+    };
+    /** An upload that wants nothing but its end. */
+    begun upload(std::string key, std::vector<std::vector<std::byte>> parts)
+    {
+        begun out;
+        const auto id = support::run(io, tier.begin_upload(key, deadline::never()));
+        REQUIRE_MESSAGE(id.ok(), id.error().message());
+        out.id = *id;
+        for (const auto& bytes : parts) {
+            const const_byte_span part(bytes);
+            const auto number = static_cast<std::uint32_t>(out.tags.size() + 1);
+            const auto tag =
+                support::run(io, tier.upload_part(key, *id, number, std::span(&part, 1), deadline::never()));
+            REQUIRE_MESSAGE(tag.ok(), tag.error().message());
+            out.tags.push_back(*tag);
+        }
+        server.clear_log();
+        return out;
+    }
+    status complete(std::string key, const begun& what, if_exists mode)
+    {
+        return support::run(io, tier.complete_upload(key, what.id, what.tags, mode, deadline::never()));
+    }
+    std::string requests()
+    {
+        std::string out;
+        for (const auto& entry : server.log())
+            out += (out.empty() ? "" : " ") + entry.request.method + std::to_string(entry.status);
+        return out;
+    }
+
+    asio::io_context io;
+    testing::s3_server server;
+    s3_tier tier;
+};
+
+const std::vector<std::vector<std::byte>> two_parts{std::vector<std::byte>(300, std::byte{1}),
+                                                    std::vector<std::byte>(20, std::byte{2})};
+
+TEST_CASE("s3_tier: an upload goes under the key prefix, with checksums where the client sends them")
+{
+    for (const auto kind :
+         {s3::checksum::none, s3::checksum::crc32c, s3::checksum::sha256, s3::checksum::crc64nvme}) {
+        CAPTURE(static_cast<int>(kind));
+        s3::client_options options = support::one_try();
+        options.upload_checksum = kind;
+        uploads_world w(options);
+        const auto what = w.upload("a b", two_parts);
+        CHECK(w.server.objects().empty());
+        const status done = w.complete("a b", what, if_exists::keep);
+        CHECK_MESSAGE(done.ok(), done.message());
+        CHECK(w.requests() == "POST200");
+        const auto stored = w.server.read("shared", "kv/a b");
+        REQUIRE(stored.ok());
+        CHECK(stored->size() == 320);
+        CHECK(std::count(stored->begin(), stored->end(), std::byte{2}) == 20);
+    }
+}
+
+TEST_CASE("s3_tier: the end of an upload that must keep what is there is conditional")
+{
+    uploads_world w(support::one_try());
+    const auto first = w.upload("k", two_parts), second = w.upload("k", {two_parts[0]}),
+               third = w.upload("k", {two_parts[1]});
+    CHECK(w.complete("k", first, if_exists::keep).ok());
+    CHECK(w.complete("k", second, if_exists::keep).ok());
+    CHECK(w.requests() == "POST200 POST412 DELETE204");
+    CHECK(w.server.read("shared", "kv/k")->size() == 320);
+    CHECK(w.complete("k", third, if_exists::replace).ok());
+    CHECK(w.server.read("shared", "kv/k")->size() == 20);
+    CHECK(w.server.pending_uploads() == 0);
+}
+
+TEST_CASE("s3_tier: that the upload of an object which is there cannot be thrown away is no failure")
+{
+    uploads_world w(support::one_try());
+    const auto first = w.upload("k", two_parts), second = w.upload("k", two_parts);
+    CHECK(w.complete("k", first, if_exists::keep).ok());
+    w.server.set_responder([](const testing::s3_request& r) {
+        return r.method == "DELETE" ? testing::s3_fault::error(500, "InternalError") : testing::s3_fault();
+    });
+    CHECK(w.complete("k", second, if_exists::keep).ok());
+    CHECK(w.server.pending_uploads() == 1);
+    w.server.set_responder(nullptr);
+}
+
+TEST_CASE("s3_tier: a store that refuses conditions is asked before")
+{
+    uploads_world w(support::one_try());
+    const auto first = w.upload("k", two_parts), second = w.upload("k", two_parts),
+               third = w.upload("other", two_parts);
+    std::atomic<int> refused = 0;
+    w.server.set_responder([&](const testing::s3_request& r) {
+        return r.method == "POST" && refused++ == 0 ? testing::s3_fault::error(501, "NotImplemented")
+                                                    : testing::s3_fault();
+    });
+    CHECK(w.complete("k", first, if_exists::keep).ok());
+    CHECK(w.requests() == "POST501 HEAD404 POST200");
+    w.server.clear_log();
+    CHECK(w.complete("k", second, if_exists::keep).ok()); // it is remembered
+    CHECK(w.requests() == "HEAD200 DELETE204");
+    w.server.clear_log();
+    CHECK(w.complete("other", third, if_exists::replace).ok());
+    CHECK(w.requests() == "POST200");
+    CHECK(w.server.pending_uploads() == 0);
+    w.server.set_responder(nullptr);
+}
+
+TEST_CASE("s3_tier: an end of an upload whose answer was lost is not a lost object")
+{
+    for (const auto mode : {if_exists::keep, if_exists::replace}) {
+        s3::client_options options;
+        options.retry.base_delay = std::chrono::milliseconds(1);
+        uploads_world w(options);
+        const auto what = w.upload("k", two_parts);
+        std::atomic<int> lost = 0;
+        w.server.set_responder([&](const testing::s3_request& r) {
+            return r.method == "POST" && lost++ == 0
+                       ? testing::s3_fault::drop(testing::s3_fault::point::response_head)
+                       : testing::s3_fault();
+        });
+        const status done = w.complete("k", what, mode);
+        CHECK_MESSAGE(done.ok(), done.message());
+        CHECK(lost > 1);
+        CHECK(w.server.read("shared", "kv/k")->size() == 320);
+        CHECK(w.server.pending_uploads() == 0);
+        w.server.set_responder(nullptr);
+    }
+}
+
+TEST_CASE("s3_tier: what cannot be the end of an upload is not sent")
+{
+    uploads_world w(support::one_try());
+    const auto what = w.upload("k", two_parts);
+    for (auto bad :
+         {uploads_world::begun{what.id, {}}, uploads_world::begun{what.id, {"no_tag"}},
+          uploads_world::begun{"", what.tags},
+          uploads_world::begun{what.id, std::vector<std::string>(most_parts_per_object + 1, what.tags[0])}})
+        CHECK(w.complete("k", bad, if_exists::keep) == condition::invalid);
+    CHECK(w.requests() == "");
+    CHECK(w.complete("k", what, if_exists::keep).ok());
 }
 
 } // namespace s3_tier_test

@@ -87,6 +87,15 @@ TEST_CASE_FIXTURE(recording_tier_test::fixture, "every call is written down, in 
     CHECK(tier.count(call::read) == 2);
     tier.clear();
     CHECK(tier.calls().empty());
+
+    CHECK(done(tier.begin_upload("u", deadline::never())).ok());
+    CHECK(done(tier.upload_part("u", "7", 3, parts, deadline::never())) == condition::absent);
+    CHECK(done(tier.complete_upload("u", "7", {}, if_exists::keep, deadline::never())) == condition::absent);
+    CHECK(done(tier.abort_upload("u", "7", deadline::never())).ok());
+    CHECK(tier.calls() == std::vector<entry>{{call::begin_upload, "u", {}},
+                                             {call::upload_part, "u", {0, 8}, 3},
+                                             {call::complete_upload, "u", {}},
+                                             {call::abort_upload, "u", {}}});
 }
 
 TEST_CASE_FIXTURE(recording_tier_test::fixture,
@@ -111,6 +120,16 @@ TEST_CASE_FIXTURE(recording_tier_test::fixture,
     CHECK(first->ok());
     CHECK(tier.reads_waiting() == 0);
     CHECK(done(read("a")).ok());
+
+    tier.hold(call::begin_upload);
+    std::optional<status> begun;
+    start(tier.begin_upload("u", deadline::never()), begun);
+    CHECK(tier.waiting(call::begin_upload) == 1);
+    CHECK(tier.stored().uploads() == 0);
+    tier.release(call::begin_upload);
+    poll();
+    REQUIRE(begun);
+    CHECK(tier.stored().uploads() == 1);
 }
 
 TEST_CASE_FIXTURE(recording_tier_test::fixture, "a call fails before its effect, or after it")

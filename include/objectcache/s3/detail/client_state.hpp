@@ -70,9 +70,10 @@ struct client::state {
     std::mt19937_64 random{std::random_device{}()}; // jitter: clients must differ
     credentials_provider who;                       // may be empty: then `current` is for ever
     std::shared_ptr<const credentials> current = std::make_shared<const credentials>(); // never null
-    bool known = false;          // and not refused since
-    std::chrono::seconds skew{}; // the store's clock minus ours
-    bool no_conditional_put = false;
+    bool known = false;              // and not refused since
+    std::chrono::seconds skew{};     // the store's clock minus ours
+    bool no_conditional_put = false; // the store has said so
+    bool no_conditional_post = false;
     std::shared_ptr<place> home;
     std::map<std::string, std::shared_ptr<place>, std::less<>> moved; // buckets that live in another region
     connection_pool pool;

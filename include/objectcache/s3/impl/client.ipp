@@ -103,33 +103,14 @@ OBJECTCACHE_DECL asio::awaitable<status> client::write(std::shared_ptr<state> se
     what.key = std::move(key);
     what.body = parts;
     what.body_checksum = self->options.upload_checksum;
-    what.until = options.until == deadline::never()
-                     ? deadline(self->time.now() + self->options.request_timeout)
-                     : options.until;
+    what.until = options.until;
+    what.if_none_match = options.if_none_match;
+    operation op;
     if (what.key.empty()) {
-        operation op;
         op.what.method = what.method;
         op.what.bucket = what.bucket;
         co_return status(errc::invalid_argument, describe(op.what, self->home->where) + ": no key");
     }
-    if (options.if_none_match && !self->no_conditional_put) {
-        call conditional = what;
-        conditional.headers.emplace_back("If-None-Match", "*");
-        operation op;
-        status done = co_await carry_out(self, conditional, op);
-        if (op.head.status != 501 || !self->options.emulate_if_none_match)
-            co_return done;
-        self->no_conditional_put = true;
-    }
-    if (options.if_none_match) {
-        const op_options how{what.until};
-        const auto there = co_await head(self, what.bucket, what.key, how);
-        if (there)
-            co_return status(errc::already_exists, "PUT of " + what.key);
-        if (there.error() != condition::absent)
-            co_return there.error();
-    }
-    operation op;
     status done = co_await carry_out(self, what, op);
     co_return done;
 }
@@ -137,6 +118,40 @@ OBJECTCACHE_DECL asio::awaitable<status> client::write(std::shared_ptr<state> se
 /** A call as an operation. Both are in the caller's frame. */
 OBJECTCACHE_DECL asio::awaitable<status> client::carry_out(std::shared_ptr<state> self, const call& what,
                                                            operation& op)
+{
+    return what.if_none_match ? carry_out_if_absent(std::move(self), what, op)
+                              : carry_out_once(std::move(self), what, op);
+}
+
+/** With the store's own condition, or without it by looking first: then `op` is what was written in the end. */
+OBJECTCACHE_DECL asio::awaitable<status> client::carry_out_if_absent(std::shared_ptr<state> self,
+                                                                     const call& what, operation& op)
+{
+    call mine = what;
+    if (mine.until == deadline::never()) // of all steps together
+        mine.until = deadline(self->time.now() + self->options.request_timeout);
+    bool& lacking = mine.method == "PUT" ? self->no_conditional_put : self->no_conditional_post;
+    if (!lacking) {
+        mine.headers.emplace_back("If-None-Match", "*");
+        status done = co_await carry_out_once(self, mine, op);
+        if (op.head.status != 501 || !self->options.emulate_if_none_match)
+            co_return done;
+        lacking = true;
+        mine.headers.pop_back();
+        op = operation();
+    }
+    const op_options how{mine.until};
+    const auto there = co_await head(self, mine.bucket, mine.key, how);
+    if (there)
+        co_return status(errc::already_exists, mine.method + " of " + mine.key);
+    if (there.error() != condition::absent)
+        co_return there.error();
+    status done = co_await carry_out_once(self, mine, op);
+    co_return done;
+}
+
+OBJECTCACHE_DECL asio::awaitable<status> client::carry_out_once(std::shared_ptr<state> self, const call& what,
+                                                                operation& op)
 {
     const bool hashed = self->options.signing == payload_signing::always ||
                         (self->options.signing == payload_signing::automatic && !self->home->where.tls);

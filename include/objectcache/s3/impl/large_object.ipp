@@ -145,9 +145,9 @@ OBJECTCACHE_DECL asio::awaitable<result<stored_result>> put_in_parts(parallel_jo
     job.parts.resize(job.count);
     status sent = co_await run_all(job, put_one);
     result<stored_result> out = sent.ok() ? result<stored_result>(stored_result()) : sent;
+    const put_options replacing{job.options.until};
     if (out)
-        out = co_await complete_upload(job.store, job.bucket, job.key, job.upload_id, job.parts,
-                                       job.options.until);
+        out = co_await complete_upload(job.store, job.bucket, job.key, job.upload_id, job.parts, replacing);
     if (!out) {
         job.workers.spawn(give_up(job)); // beside this coroutine, whose cancellation it must not hear
         co_await job.workers.join();
@@ -255,7 +255,7 @@ upload_part(client store, std::string bucket, std::string key, std::string uploa
 
 OBJECTCACHE_DECL asio::awaitable<result<stored_result>>
 complete_upload(client store, std::string bucket, std::string key, std::string upload_id,
-                std::span<const uploaded_part> parts, deadline until)
+                std::span<const uploaded_part> parts, put_options options)
 {
     const checksum kind = store.options().upload_checksum;
     const std::string document = complete_upload_document(parts, kind);
@@ -266,16 +266,19 @@ complete_upload(client store, std::string bucket, std::string key, std::string u
     what.key = key;
     what.headers.emplace_back("Content-Type", "application/xml");
     what.body = std::span(&body, 1);
-    what.until = until;
+    what.until = options.until;
+    what.if_none_match = options.if_none_match;
     result<answer> got = co_await detail::send_about_upload(store, std::move(upload_id), std::move(what));
     if (got)
         co_return detail::in_context(parse_stored_result(got->text, kind), "multipart upload", key);
     // A try whose answer was lost may have done it: then the next one finds no upload.
     if (got.error() == condition::absent) {
-        const op_options how{until};
+        const op_options how{options.until};
         result<object_info> there = co_await store.head(bucket, key, how);
         if (there && detail::is_etag_of(there->etag, parts))
             co_return stored_result{std::move(there->etag), {}, {}};
+        if (there && options.if_none_match)
+            co_return result<stored_result>(errc::already_exists, "multipart upload of " + key);
     }
     co_return got.error();
 }

@@ -5,7 +5,38 @@
 #include <objectcache/s3/large_object.hpp>
 #include <objectcache/store/s3_tier.hpp>
 
+#include <vector>
+
 namespace objectcache {
+
+namespace detail {
+
+static_assert(most_parts_per_object == s3::most_parts_per_upload);
+
+/** What S3 wants to hear of a part in the end, as one text. A checksum is base64 and has no space. */
+[[nodiscard]] OBJECTCACHE_DECL std::string tag_of(const s3::uploaded_part& part)
+{
+    return part.checksum + ' ' + part.etag;
+}
+
+/** Of the parts 1, 2 ...; empty if one of the tags is none of ours, or they are too many. */
+[[nodiscard]] OBJECTCACHE_DECL std::vector<s3::uploaded_part> tagged_parts(std::span<const std::string> tags)
+{
+    std::vector<s3::uploaded_part> out;
+    if (tags.size() > most_parts_per_object)
+        return out;
+    out.reserve(tags.size());
+    for (const std::string& tag : tags) {
+        const auto space = tag.find(' ');
+        if (space == tag.npos)
+            return {};
+        const auto number = static_cast<std::uint32_t>(out.size() + 1);
+        out.push_back({number, tag.substr(space + 1), tag.substr(0, space)});
+    }
+    return out;
+}
+
+} // namespace detail
 
 OBJECTCACHE_DECL asio::awaitable<status> s3_tier::read(std::string key, byte_range range, byte_span into,
                                                        deadline until)
@@ -67,6 +98,50 @@ OBJECTCACHE_DECL asio::awaitable<result<key_page>> s3_tier::list(std::string pre
         out.keys.push_back(object.key.substr(key_prefix_.size()));
     }
     co_return out;
+}
+
+OBJECTCACHE_DECL asio::awaitable<result<std::string>> s3_tier::begin_upload(std::string key, deadline until)
+{
+    std::string name = key_prefix_ + key;
+    result<std::string> id = co_await s3::begin_upload(client_, bucket_, std::move(name), until);
+    co_return id;
+}
+
+OBJECTCACHE_DECL asio::awaitable<result<std::string>>
+s3_tier::upload_part(std::string key, std::string id, std::uint32_t number,
+                     std::span<const const_byte_span> parts, deadline until)
+{
+    std::string name = key_prefix_ + key;
+    result<s3::uploaded_part> sent =
+        co_await s3::upload_part(client_, bucket_, std::move(name), std::move(id), number, parts, until);
+    if (!sent)
+        co_return sent.error();
+    co_return detail::tag_of(*sent);
+}
+
+OBJECTCACHE_DECL asio::awaitable<status> s3_tier::complete_upload(std::string key, std::string id,
+                                                                  std::span<const std::string> tags,
+                                                                  if_exists mode, deadline until)
+{
+    const std::vector<s3::uploaded_part> parts = detail::tagged_parts(tags);
+    if (parts.empty())
+        co_return status(errc::invalid_argument, key + ": not the tags of its parts");
+    const std::string name = key_prefix_ + key;
+    const s3::put_options how{until, mode == if_exists::keep};
+    result<s3::stored_result> done = co_await s3::complete_upload(client_, bucket_, name, id, parts, how);
+    if (done || done.code() != errc::already_exists)
+        co_return done.error();
+    // The object is there, and that is success; parts that cannot be thrown away now are for whoever collects.
+    (void)co_await s3::abort_upload(client_, bucket_, name, std::move(id), until);
+    co_return status();
+}
+
+OBJECTCACHE_DECL asio::awaitable<status> s3_tier::abort_upload(std::string key, std::string id,
+                                                               deadline until)
+{
+    std::string name = key_prefix_ + key;
+    status s = co_await s3::abort_upload(client_, bucket_, std::move(name), std::move(id), until);
+    co_return s;
 }
 
 } // namespace objectcache
