@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/s3/client.hpp>
 #include <objectcache/s3/large_object.hpp>
+#include <objectcache/store/s3_tier.hpp>
 
 #include <objectcache/testing/run_coroutine.hpp>
 
@@ -454,6 +455,66 @@ TEST_CASE("rgw: an upload in parts, a read in parts, a copy, unfinished uploads,
         const auto gone = co_await c.head(bucket, key);
         CHECK(gone.error() == condition::absent);
     });
+}
+
+asio::awaitable<void> send_parts(s3_tier& tier, std::string key, const std::vector<std::byte>& data,
+                                 std::string& id, std::vector<std::string>& tags)
+{
+    const auto begun = co_await tier.begin_upload(key, deadline::never());
+    REQUIRE_MESSAGE(begun.ok(), begun.error().message());
+    id = *begun;
+    const std::size_t size = tier.least_part();
+    for (std::size_t at = 0; at < data.size(); at += size) {
+        const auto part = const_byte_span(data).subspan(at, std::min(size, data.size() - at));
+        const const_byte_span pieces[] = {part.first(1), part.subspan(1)};
+        const auto number = static_cast<std::uint32_t>(tags.size() + 1);
+        const auto tag = co_await tier.upload_part(key, id, number, pieces, deadline::never());
+        REQUIRE_MESSAGE(tag.ok(), tag.error().message());
+        tags.push_back(*tag);
+    }
+}
+
+asio::awaitable<void> upload_through_tier(client& c, std::string bucket)
+{
+    co_await make_bucket(c, bucket);
+    const std::string prefix = "tier/", key = "a segment";
+    s3_tier tier(co_await asio::this_coro::executor, c, bucket, prefix);
+    const auto data = pattern(3 * tier.least_part());
+    std::string first, second, third;
+    std::vector<std::string> first_tags, second_tags, third_tags;
+    co_await send_parts(tier, key, data, first, first_tags);
+    co_await send_parts(tier, key, data, second, second_tags);
+    co_await send_parts(tier, key, data, third, third_tags);
+    const auto before = co_await tier.stat(key, deadline::never());
+    CHECK(before.error() == condition::absent);
+    // Whether it heeds the condition or not: both succeed, and neither upload is left.
+    for (const auto mode : {if_exists::keep, if_exists::keep, if_exists::replace}) {
+        const status done = co_await tier.complete_upload(key, first, first_tags, mode, deadline::never());
+        CHECK_MESSAGE(done.ok(), done.message());
+    }
+    const status again =
+        co_await tier.complete_upload(key, second, second_tags, if_exists::keep, deadline::never());
+    CHECK_MESSAGE(again.ok(), again.message());
+    const status aborted = co_await tier.abort_upload(key, third, deadline::never());
+    CHECK_MESSAGE(aborted.ok(), aborted.message());
+    const status twice = co_await tier.abort_upload(key, third, deadline::never());
+    CHECK_MESSAGE(twice.ok(), twice.message());
+    const upload_page start;
+    const auto left = co_await list_uploads(c, bucket, prefix, start, deadline());
+    REQUIRE(left);
+    CHECK(left->uploads.empty());
+    std::vector<std::byte> into(data.size());
+    const status read = co_await tier.read(key, {0, into.size()}, into, deadline::never());
+    CHECK_MESSAGE(read.ok(), read.message());
+    CHECK(into == data);
+}
+
+TEST_CASE("rgw: an object in parts through a tier")
+{
+    asio::io_context io;
+    client c(io.get_executor(), *endpoint::parse(env("RGW_URL")), *credentials::from_env());
+    CHECK(testing::run_coroutine(io, upload_through_tier(c, "tiers"), std::chrono::minutes(2)));
+    CHECK(c.connections().in_use() == 0);
 }
 
 TEST_CASE("rgw: a body that is signed piece by piece")
