@@ -296,10 +296,22 @@ TEST_CASE("an upload that fails at any step publishes all or nothing, and aborte
 
 namespace tier_trials {
 
-enum class call { read, write, stat, remove, list, begin_upload, upload_part, complete_upload, abort_upload };
+enum class call {
+    read,
+    write,
+    stat,
+    remove,
+    list,
+    begin_upload,
+    upload_part,
+    complete_upload,
+    complete_late, ///< the object is there already
+    abort_upload
+};
 constexpr std::array every_call = {
-    call::read,        call::write,           call::stat,        call::remove, call::list, call::begin_upload,
-    call::upload_part, call::complete_upload, call::abort_upload};
+    call::read,          call::write,        call::stat,        call::remove,
+    call::list,          call::begin_upload, call::upload_part, call::complete_upload,
+    call::complete_late, call::abort_upload};
 
 /** One call under way in a world of its own, what it was lent given back as soon as it has completed. */
 template <class Tier>
@@ -310,8 +322,10 @@ struct flight {
         const auto stored = await(env, calls<Tier>::write(home->tier, "a", bytes, oc::if_exists::replace));
         CHECK(stored.ok());
         what = c;
-        if (what == call::upload_part || what == call::complete_upload || what == call::abort_upload)
+        if (what >= call::upload_part)
             begin();
+        if (what == call::complete_late)
+            CHECK(await(env, calls<Tier>::write(home->tier, "b", bytes, oc::if_exists::keep)).ok());
     }
     /** An upload of "b" that has all its parts. */
     void begin()
@@ -335,9 +349,9 @@ struct flight {
         env.destroy_context();
     }
 
-    void start(bool cancelled_before = false)
+    void start(bool cancelled_before = false, bool throws = false)
     {
-        asio::co_spawn(*env.io, run(*this, cancelled_before),
+        asio::co_spawn(*env.io, run(*this, cancelled_before, throws),
                        asio::bind_cancellation_slot(signal.slot(), [this](std::exception_ptr failure) {
                            threw = failure != nullptr;
                        }));
@@ -347,10 +361,10 @@ struct flight {
         return env.run_until([&] { return ended.has_value(); });
     }
 
-    static asio::awaitable<void> run(flight& self, bool cancelled_before)
+    static asio::awaitable<void> run(flight& self, bool cancelled_before, bool throws)
     {
         co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
-        co_await asio::this_coro::throw_if_cancelled(false);
+        co_await asio::this_coro::throw_if_cancelled(throws);
         if (cancelled_before)
             self.signal.emit(asio::cancellation_type::total);
         using c = calls<Tier>;
@@ -369,10 +383,10 @@ struct flight {
                                                         : c::upload_part(tier, "b", self.id, 3, *self.into);
             const auto given = co_await std::move(work);
             s = given.error();
-        } else if (self.what == call::complete_upload || self.what == call::abort_upload) {
-            auto work = self.what == call::complete_upload
-                            ? c::complete_upload(tier, "b", self.id, *self.tags, oc::if_exists::keep)
-                            : c::abort_upload(tier, "b", self.id);
+        } else if (self.what >= call::complete_upload) {
+            auto work = self.what == call::abort_upload
+                            ? c::abort_upload(tier, "b", self.id)
+                            : c::complete_upload(tier, "b", self.id, *self.tags, oc::if_exists::keep);
             s = co_await std::move(work);
         } else {
             auto work = self.what == call::read    ? c::read(tier, "a", {100, 20'000}, *self.into)
@@ -436,10 +450,36 @@ TEST_CASE_TEMPLATE("a tier's calls can be cancelled at every step", Tier, OBJECT
                 CHECK((found.ok() ? found->size == f.bytes.size() : found.error() == oc::condition::absent));
                 CHECK((found.ok() || !f.ended->ok()));
             }
+            if (what == tier_trials::call::complete_late && f.ended->ok())
+                CHECK(f.home->uploads() == 0);
             if (!f.id.empty()) {
                 CHECK(await(f.env, calls<Tier>::abort_upload(f.home->tier, "b", f.id)).ok());
                 CHECK(f.home->uploads() == 0);
             }
+            if (ended)
+                break;
+            REQUIRE(step < 200);
+        }
+}
+
+TEST_CASE("an upload to S3 that came late is thrown away, or its end cancelled, whoever awaits it")
+{
+    for (const bool throws : {false, true})
+        for (std::size_t step = 0;; ++step) {
+            CAPTURE(throws);
+            CAPTURE(step);
+            tier_trials::flight<oc::s3_tier> f(tier_trials::call::complete_late);
+            f.start(false, throws);
+            std::size_t done = 0;
+            (void)f.env.run_until([&] { return f.ended || done++ == step; });
+            const bool ended = f.ended.has_value();
+            if (!ended)
+                f.signal.emit(asio::cancellation_type::total);
+            (void)f.env.run_until([&] { return f.ended || f.threw; });
+            CHECK_FALSE(f.threw);
+            REQUIRE(f.ended);
+            CHECK((f.ended->ok() || *f.ended == oc::condition::cancelled));
+            CHECK((f.home->uploads() == 0 || !f.ended->ok()));
             if (ended)
                 break;
             REQUIRE(step < 200);

@@ -5,6 +5,8 @@
 #include <objectcache/s3/large_object.hpp>
 #include <objectcache/store/s3_tier.hpp>
 
+#include <boost/asio/this_coro.hpp>
+
 #include <vector>
 
 namespace objectcache {
@@ -128,12 +130,18 @@ OBJECTCACHE_DECL asio::awaitable<status> s3_tier::complete_upload(std::string ke
         co_return status(errc::invalid_argument, key + ": not the tags of its parts");
     const std::string name = key_prefix_ + key;
     const s3::put_options how{until, mode == if_exists::keep};
-    result<s3::stored_result> done = co_await s3::complete_upload(client_, bucket_, name, id, parts, how);
-    if (done || done.code() != errc::already_exists)
-        co_return done.error();
-    // The object is there, and that is success; parts that cannot be thrown away now are for whoever collects.
-    (void)co_await s3::abort_upload(client_, bucket_, name, std::move(id), until);
-    co_return status();
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false); // between two requests
+    auto done = co_await s3::complete_upload(client_, bucket_, name, id, parts, how);
+    status s = done.error();
+    if (s == errc::already_exists) {
+        // Success. What cannot be thrown away is for whoever collects, unless the caller goes and has to see to it.
+        s = co_await s3::abort_upload(client_, bucket_, name, std::move(id), until);
+        if (s != condition::cancelled)
+            s = status();
+    }
+    co_await asio::this_coro::throw_if_cancelled(throws);
+    co_return s;
 }
 
 OBJECTCACHE_DECL asio::awaitable<status> s3_tier::abort_upload(std::string key, std::string id,
