@@ -68,8 +68,8 @@ upload_part(client store, std::string bucket, std::string key, std::string uploa
     store makes ETags as S3 does.
 
     @param parts   In the order of their numbers; borrowed until completion.
-    @param options With `if_none_match`, `errc::already_exists` if the object exists; the upload stays then. Some stores
-                   take no notice of it (Ceph RGW 16), and replace the object. */
+    @param options With `if_none_match`, `errc::already_exists` if the object exists: that was looked at, and the upload is
+                   left as it is. Some stores take no notice of it (Ceph RGW 16), and replace the object. */
 [[nodiscard]] asio::awaitable<result<stored_result>> complete_upload(client store, std::string bucket,
                                                                      std::string key, std::string upload_id,
                                                                      std::span<const uploaded_part> parts,

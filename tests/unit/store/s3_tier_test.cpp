@@ -186,7 +186,7 @@ TEST_CASE("s3_tier: the end of an upload that must keep what is there is conditi
                third = w.upload("k", {two_parts[1]});
     CHECK(w.complete("k", first, if_exists::keep).ok());
     CHECK(w.complete("k", second, if_exists::keep).ok());
-    CHECK(w.requests() == "POST200 POST412 DELETE204");
+    CHECK(w.requests() == "POST200 POST412 HEAD200 DELETE204");
     CHECK(w.server.read("shared", "kv/k")->size() == 320);
     CHECK(w.complete("k", third, if_exists::replace).ok());
     CHECK(w.server.read("shared", "kv/k")->size() == 20);
@@ -220,12 +220,34 @@ TEST_CASE("s3_tier: a store that refuses conditions is asked before")
     CHECK(w.requests() == "POST501 HEAD404 POST200");
     w.server.clear_log();
     CHECK(w.complete("k", second, if_exists::keep).ok()); // it is remembered
-    CHECK(w.requests() == "HEAD200 DELETE204");
+    CHECK(w.requests() == "HEAD200 HEAD200 DELETE204");
     w.server.clear_log();
     CHECK(w.complete("other", third, if_exists::replace).ok());
     CHECK(w.requests() == "POST200");
     CHECK(w.server.pending_uploads() == 0);
     w.server.set_responder(nullptr);
+}
+
+TEST_CASE("s3_tier: that an object is there is not believed before it was seen")
+{
+    for (const bool emulates : {true, false}) {
+        s3::client_options options = support::one_try();
+        options.emulate_if_none_match = emulates;
+        uploads_world w(options);
+        const auto what = w.upload("k", two_parts);
+        std::atomic<int> refused = 0;
+        w.server.set_responder([&](const testing::s3_request& r) { // as Swift, whether there is one or not
+            return r.method == "POST" && refused++ == 0 ? testing::s3_fault::error(412, "InvalidRequest")
+                                                        : testing::s3_fault();
+        });
+        const status done = w.complete("k", what, if_exists::keep);
+        CHECK(done.ok() == emulates);
+        CHECK((emulates || done == condition::unavailable));
+        CHECK(w.requests() == (emulates ? "POST412 HEAD404 POST200" : "POST412 HEAD404"));
+        CHECK(w.server.read("shared", "kv/k").ok() == emulates);
+        CHECK(w.server.pending_uploads() == (emulates ? 0 : 1));
+        w.server.set_responder(nullptr);
+    }
 }
 
 TEST_CASE("s3_tier: an end of an upload whose answer was lost is not a lost object")

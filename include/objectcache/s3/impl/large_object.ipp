@@ -268,19 +268,31 @@ complete_upload(client store, std::string bucket, std::string key, std::string u
     what.body = std::span(&body, 1);
     what.until = options.until;
     what.if_none_match = options.if_none_match;
-    result<answer> got = co_await detail::send_about_upload(store, std::move(upload_id), std::move(what));
+    result<answer> got = co_await detail::send_about_upload(store, upload_id, std::move(what));
     if (got)
         co_return detail::in_context(parse_stored_result(got->text, kind), "multipart upload", key);
+    const bool gone = got.error() == condition::absent;
+    if (!gone && got.code() != errc::already_exists)
+        co_return got.error();
+    const op_options how{options.until};
+    result<object_info> there = co_await store.head(bucket, key, how);
     // A try whose answer was lost may have done it: then the next one finds no upload.
-    if (got.error() == condition::absent) {
-        const op_options how{options.until};
-        result<object_info> there = co_await store.head(bucket, key, how);
-        if (there && detail::is_etag_of(there->etag, parts))
-            co_return stored_result{std::move(there->etag), {}, {}};
-        if (there && options.if_none_match)
-            co_return result<stored_result>(errc::already_exists, "multipart upload of " + key);
-    }
-    co_return got.error();
+    if (there && gone && detail::is_etag_of(there->etag, parts))
+        co_return stored_result{std::move(there->etag), {}, {}};
+    if (there && options.if_none_match)
+        co_return result<stored_result>(errc::already_exists, "multipart upload of " + key);
+    if (gone)
+        co_return got.error();
+    if (there.error() != condition::absent)
+        co_return there.error();
+    // Refused as if there were an object: Swift says 412 because it does not know the condition.
+    if (!store.options().emulate_if_none_match)
+        co_return result<stored_result>(errc::unexpected_status,
+                                        got.error().detail() + ", but there is none");
+    const put_options plain{options.until};
+    result<stored_result> out = co_await complete_upload(store, std::move(bucket), std::move(key),
+                                                         std::move(upload_id), parts, plain);
+    co_return out;
 }
 
 OBJECTCACHE_DECL asio::awaitable<status> abort_upload(client store, std::string bucket, std::string key,
