@@ -30,7 +30,7 @@ asio::awaitable<oc::status> there_and_back(oc::s3::client store)
     // A range, received into the memory where it shall be, in at most 200 ms.
     std::vector<std::byte> into(65536);
     const auto now = std::chrono::steady_clock::now();
-    const oc::s3::op_options soon{oc::deadline(now + std::chrono::milliseconds(200))};
+    const oc::s3::get_options soon{oc::deadline(now + std::chrono::milliseconds(200))};
     auto range = co_await store.get("bucket", "large", {1 << 20, into.size()}, into, soon);
     if (!range)
         co_return range.error();

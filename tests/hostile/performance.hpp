@@ -93,15 +93,16 @@ inline asio::awaitable<void> perform(s3::client& client, operation what, std::sh
     const std::string bucket = "b";
     const std::string key = "k";
     const s3::op_options options{until};
+    const s3::get_options of_get{until};
     switch (what.what) {
     case operation::kind::get_range: {
-        auto work = client.get(bucket, key, what.range, memory, options);
+        auto work = client.get(bucket, key, what.range, memory, of_get);
         const auto read = co_await std::move(work);
         in->out.emplace(read);
         break;
     }
     case operation::kind::get: {
-        auto work = client.get(bucket, key, memory, options);
+        auto work = client.get(bucket, key, memory, of_get);
         const auto read = co_await std::move(work);
         in->out.emplace(read);
         break;

@@ -4,6 +4,7 @@
 #include <objectcache/core/bytes.hpp>
 #include <objectcache/core/deadline.hpp>
 #include <objectcache/core/result.hpp>
+#include <objectcache/s3/body_observer.hpp>
 #include <objectcache/s3/call.hpp>
 #include <objectcache/s3/client_options.hpp>
 #include <objectcache/s3/connection_pool.hpp>
@@ -30,6 +31,13 @@ struct response_head;
 /** Of every operation. */
 struct op_options {
     deadline until; ///< default: `client_options::request_timeout` from the start of the operation
+};
+
+struct get_options {
+    deadline until;
+    /** Sees the bytes as they come, on the client's thread, between the waits of the operation; borrowed until completion.
+        Only the outcome says whether they are the right ones. */
+    body_observer* observer = nullptr;
 };
 
 struct put_options {
@@ -89,13 +97,13 @@ public:
         @par Errors  Beside the common ones `errc::length_mismatch` for an object that ends before the range does. */
     [[nodiscard]] asio::awaitable<result<object_info>> get(std::string bucket, std::string key,
                                                            byte_range range, byte_span destination,
-                                                           op_options options = {});
+                                                           get_options options = {});
 
     /** Read a whole object of at most `destination.size()` bytes; `object_info::size` says how many.
 
         @par Errors  Beside the common ones `errc::length_mismatch` for a larger object. */
     [[nodiscard]] asio::awaitable<result<object_info>> get(std::string bucket, std::string key,
-                                                           byte_span destination, op_options options = {});
+                                                           byte_span destination, get_options options = {});
 
     /** Write an object: the concatenation of `parts`. It appears whole or not at all.
 
@@ -161,7 +169,7 @@ private:
     static asio::awaitable<result<answer>> send(std::shared_ptr<state> self, call what);
     static asio::awaitable<result<object_info>> read(std::shared_ptr<state> self, std::string bucket,
                                                      std::string key, std::optional<byte_range> range,
-                                                     byte_span destination, op_options options);
+                                                     byte_span destination, get_options options);
     static asio::awaitable<result<object_info>> head(std::shared_ptr<state> self, std::string bucket,
                                                      std::string key, op_options options);
     static asio::awaitable<status> write(std::shared_ptr<state> self, std::string bucket, std::string key,

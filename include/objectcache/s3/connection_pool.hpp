@@ -56,6 +56,8 @@ public:
         [[nodiscard]] byte_span scratch() const noexcept;
         /** Has the connection lain idle? Then the server may have closed it meanwhile. */
         [[nodiscard]] bool reused() const noexcept;
+        /** Bytes of the transfer that have arrived and that it does not know of yet. */
+        [[nodiscard]] std::size_t arrived() const;
         /** The connection may be used again, see `transfer::reusable`. */
         void keep() noexcept { keep_ = true; }
 

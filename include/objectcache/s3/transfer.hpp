@@ -3,8 +3,10 @@
 
 #include <objectcache/core/bytes.hpp>
 #include <objectcache/core/error.hpp>
+#include <objectcache/s3/body_observer.hpp>
 #include <objectcache/s3/detail/response_parser.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -32,6 +34,7 @@ struct exchange {
     std::size_t text_limit = 0;       ///< bytes
     bool conditional = false;         ///< the request carries If-None-Match: 412 means that the object exists
     chunked_upload* stream = nullptr; ///< begun; makes what follows the head, in place of `payload`
+    body_observer* observer = nullptr; ///< of what comes into `destination`
     bool expect_continue =
         false; ///< the head says `Expect: 100-continue`: see `transfer::waits_for_continue`
 };
@@ -92,6 +95,12 @@ public:
     [[nodiscard]] std::size_t received_body() const noexcept { return body_.size; }
     /** Bytes that went either way so far: what does not grow any more has stalled. */
     [[nodiscard]] std::uint64_t progress() const noexcept { return progress_; }
+    /** How many bytes are certain to be received yet, unless the connection breaks: of a body of known length what is left
+        of it or, if that is more than there is room for, of the room; else 0. */
+    [[nodiscard]] std::uint64_t outstanding() const noexcept
+    {
+        return stage_ == stage::counted_body ? std::min<std::uint64_t>(remaining_, body_.left()) : 0;
+    }
     /** Is the body held back until the peer says `100 Continue`? It may as well refuse, and then the body is never sent, or
         say nothing: see `go_ahead`. */
     [[nodiscard]] bool waits_for_continue() const noexcept { return stage_ == stage::waiting; }
@@ -125,6 +134,7 @@ private:
     void take_buffered();
     void parse_chunks();
     void finish();
+    void tell();
     void too_long();
     void stop(status why);
     [[nodiscard]] status accept_length() const;
@@ -140,6 +150,7 @@ private:
     std::optional<detail::response_parser> parser_;
     detail::body_sink body_;
     std::uint64_t remaining_ = 0; // of a counted body
+    std::size_t told_ = 0;        // to the observer
     std::uint64_t progress_ = 0;
     std::size_t head_size_ = 0; // with interim heads
     unsigned interim_ = 0;

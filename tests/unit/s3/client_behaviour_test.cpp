@@ -2,6 +2,7 @@
 #include <objectcache/s3/client.hpp>
 
 #include <objectcache/s3/cached_credentials.hpp>
+#include <objectcache/testing/manual_clock.hpp>
 #include <objectcache/testing/run_coroutine.hpp>
 
 #include <unit/s3/scripted_peer.hpp>
@@ -11,6 +12,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <optional>
 
 // What a client does about a store that is slow, tired, elsewhere or of another opinion.
 namespace client_behaviour_test {
@@ -18,6 +20,7 @@ namespace client_behaviour_test {
 using namespace objectcache;
 using namespace objectcache::s3;
 using namespace std::chrono_literals;
+using asio::ip::tcp;
 using peer_test::answer;
 using peer_test::page;
 using peer_test::part;
@@ -330,6 +333,163 @@ TEST_CASE("client: where nothing moves, the request is given up and tried again;
     CHECK(get_ten(io, c, into));
     CHECK(c.counters().stalled == 2);
     CHECK(peer.connections == 3);
+}
+
+struct arrivals final : body_observer {
+    std::vector<std::size_t> seen;
+    void arrived(std::size_t bytes) noexcept override { seen.push_back(bytes); }
+};
+
+TEST_CASE("client: who looks at a body while it comes is told when it begins again")
+{
+    asio::io_context io;
+    std::vector<answer> first(9, {part(5, "0123456789")});
+    const std::string torn = part(5, "0123456789");
+    first[8] = {torn.substr(0, torn.size() - 6), stall};
+    SUBCASE("because the request failed")
+    {
+        first[8].after = close_it;
+    }
+    SUBCASE("because another one was faster") {}
+    const bool hedged = first[8].after == stall;
+    scripted_peer peer(io, {first, {{part(5, "abcdefghij")}}});
+    client_options options = quick();
+    options.hedge.min_samples = hedged ? 8 : 100;
+    options.hedge.budget = 0.5;
+    client c = make(io, peer, options);
+    std::vector<std::byte> into;
+    for (int i = 0; i < 8; ++i)
+        CHECK(get_ten(io, c, into));
+    arrivals observer;
+    const get_options how{.until = {}, .observer = &observer};
+    CHECK(run(io, c.get("b", "k", {5, 10}, into, how)));
+    CHECK(into[9] == std::byte{'j'});
+    CHECK(c.counters().hedges_won == (hedged ? 1 : 0));
+    // In any case from the beginning, the torn answer's four bytes once, and at last all ten of the other one.
+    REQUIRE(observer.seen.size() >= 4);
+    CHECK(observer.seen.front() == 0);
+    CHECK(std::count(observer.seen.begin(), observer.seen.end(), 0) == 2);
+    CHECK(observer.seen[observer.seen.size() - 2] == 0);
+    CHECK(observer.seen.back() == 10);
+}
+
+/** A peer that the test itself plays, line by line. */
+class puppet {
+public:
+    puppet() : acceptor_(own_, tcp::endpoint(asio::ip::address_v4::loopback(), 0))
+    {
+        acceptor_.non_blocking(true);
+    }
+
+    std::string url() const
+    {
+        return "http://127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port());
+    }
+    /** Wait for a request on a new connection. */
+    bool asked(asio::io_context& io)
+    {
+        boost::system::error_code ec = asio::error::would_block;
+        const auto is_there = [&] {
+            if (ec)
+                acceptor_.accept(socket_, ec);
+            return !ec && socket_.available() != 0;
+        };
+        return testing::run_until(io, is_there);
+    }
+    /** Or, as the system does by itself, a little only when what came before was acknowledged. */
+    void send_at_once(bool yes) { socket_.set_option(tcp::no_delay(yes)); }
+    void say(const std::string& bytes) { asio::write(socket_, asio::buffer(bytes)); }
+
+private:
+    asio::io_context own_;
+    tcp::acceptor acceptor_;
+    tcp::socket socket_{own_};
+};
+
+/** A GET of 200000 bytes from a puppet, on a clock that stands still but when it looks for a stall. */
+struct slow_read {
+    explicit slow_read(bool at_once)
+    {
+        client_options options = quick();
+        options.retry.max_attempts = 1;
+        options.stall_timeout = stall_timeout;
+        options.request_timeout = 1h;
+        c.emplace(io.get_executor(), *endpoint::parse(peer.url()), who, options);
+        const get_options how{.until = {}, .observer = &observer};
+        asio::co_spawn(io, c->get("b", "k", {0, into.size()}, into, how),
+                       [this](std::exception_ptr, result<object_info> what) { got = std::move(what); });
+        REQUIRE(peer.asked(io));
+        peer.send_at_once(at_once);
+    }
+    void say(std::size_t from, std::size_t size) { peer.say(whole.substr(from, size)); }
+    bool takes(std::size_t bytes)
+    {
+        return testing::run_until(io,
+                                  [&] { return !observer.seen.empty() && observer.seen.back() >= bytes; });
+    }
+    bool looks()
+    {
+        const std::size_t timers = time.pending();
+        time.advance(stall_timeout);
+        return testing::run_until(io, [&] { return time.pending() == timers || got; });
+    }
+
+    static constexpr auto stall_timeout = 10s;
+    asio::io_context io;
+    testing::manual_clock& time = asio::make_service<testing::manual_clock>(io);
+    puppet peer;
+    std::optional<client> c;
+    std::vector<std::byte> into = std::vector<std::byte>(200000);
+    const std::string whole = part(0, std::string(into.size(), 'x'), "*");
+    arrivals observer;
+    std::optional<result<object_info>> got;
+};
+
+TEST_CASE("client: what moves slowly has not stalled, though nobody is woken for a little of much")
+{
+    slow_read t(true);
+    t.say(0, 60000);
+    REQUIRE(t.takes(50000));
+    const std::size_t taken = t.observer.seen.back();
+    for (std::size_t i = 0; i < 5; ++i) {
+        REQUIRE(t.looks());
+        REQUIRE_FALSE(t.got);
+        t.say(60000 + 1000 * i, 1000);
+    }
+    CHECK(t.c->counters().stalled == 0);
+    CHECK(t.observer.seen.back() == taken);
+    SUBCASE("and the rest is received")
+    {
+        t.say(65000, 35000);
+        REQUIRE(t.looks());
+        CHECK_FALSE(t.got);
+        t.say(100000, t.whole.size());
+        REQUIRE(testing::run_until(t.io, [&] { return t.got.has_value(); }));
+        CHECK(*t.got);
+        CHECK(t.into.back() == std::byte{'x'});
+        CHECK(t.c->connections().idle() == 1);
+    }
+    SUBCASE("but what has stopped has")
+    {
+        REQUIRE(t.looks());
+        CHECK_FALSE(t.got);
+        REQUIRE(t.looks());
+        REQUIRE(t.got);
+        CHECK(t.got->error() == condition::timeout);
+        CHECK(t.c->counters().stalled == 1);
+    }
+}
+
+TEST_CASE("client: a read that is given up ends, though bytes come at that moment")
+{
+    slow_read t(false);
+    t.say(0, 60000);
+    REQUIRE(t.looks());
+    t.say(60000, 1000);
+    for (int i = 0; i < 4 && !t.got; ++i)
+        REQUIRE(t.looks());
+    REQUIRE(t.got);
+    CHECK(t.got->error() == condition::timeout);
 }
 
 TEST_CASE("client: a store without conditional PUT is looked at first, if that is allowed")

@@ -52,7 +52,7 @@ std::string text_of(const std::vector<std::byte>& bytes)
 
 /** GET bytes 5-14 of b/k. */
 result<object_info> get_ten(asio::io_context& io, client& c, std::vector<std::byte>& into,
-                            op_options options = {})
+                            get_options options = {})
 {
     into.assign(10, std::byte{0});
     return run(io, c.get("b", "k", {5, 10}, into, options));

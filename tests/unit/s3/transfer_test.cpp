@@ -567,15 +567,23 @@ TEST_CASE("transfer: the payload is sent in order, in pieces of any size, empty 
         }
 }
 
+struct arrivals final : body_observer {
+    std::vector<std::size_t> seen;
+    void arrived(std::size_t bytes) noexcept override { seen.push_back(bytes); }
+};
+
 TEST_CASE("transfer: a body goes straight into its destination, and can be watched")
 {
     std::vector<std::byte> scratch(transfer::head_limit);
     std::vector<std::byte> destination(1 << 20);
+    arrivals observer;
     transfer t({.head = request_head,
                 .answer = expect::range,
                 .range = {0, destination.size()},
-                .destination = destination},
+                .destination = destination,
+                .observer = &observer},
                scratch);
+    CHECK(t.outstanding() == 0);
     t.sent(request_head.size());
     CHECK(t.room().data() == scratch.data());
     const std::string head =
@@ -585,14 +593,38 @@ TEST_CASE("transfer: a body goes straight into its destination, and can be watch
     CHECK(t.received_body() == 3);
     CHECK(t.room().data() == destination.data() + 3);
     CHECK(t.room().size() == destination.size() - 3);
+    CHECK(t.outstanding() == destination.size() - 3);
     t.received(1000);
     CHECK(t.received_body() == 1003);
     CHECK(t.room().data() == destination.data() + 1003);
     t.received(t.room().size());
     CHECK(t.next() == transfer::want::done);
     CHECK(t.outcome().ok());
+    CHECK(t.outstanding() == 0);
     CHECK(t.reusable());
     CHECK(t.response().status == 206);
+    CHECK(observer.seen == std::vector<std::size_t>{0, 3, 1003, destination.size()});
+}
+
+TEST_CASE("transfer: of an error nothing is shown, and no more of it is waited for than is kept")
+{
+    std::vector<std::byte> scratch(transfer::head_limit);
+    std::vector<std::byte> destination(100);
+    arrivals observer;
+    transfer t({.head = request_head,
+                .answer = expect::range,
+                .range = {0, destination.size()},
+                .destination = destination,
+                .observer = &observer},
+               scratch);
+    t.sent(request_head.size());
+    const std::string head = "HTTP/1.1 500 No\r\nContent-Length: 1000000\r\n\r\nabc";
+    std::memcpy(t.room().data(), head.data(), head.size());
+    t.received(head.size());
+    CHECK(t.outstanding() == transfer::error_limit - 3);
+    t.received(t.room().size());
+    CHECK(t.next() == transfer::want::done);
+    CHECK(observer.seen.empty());
 }
 
 TEST_CASE("transfer: no byte of a response, whatever it becomes, does harm")

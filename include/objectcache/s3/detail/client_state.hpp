@@ -96,6 +96,7 @@ struct client::operation {
     unsigned tries = 0;
     expect answer = expect::text;
     byte_span destination = {};
+    body_observer* observer = nullptr;
     std::size_t text_limit = transfer::error_limit;
     bool conditional = false;
     bool repeatable = true;
@@ -118,7 +119,9 @@ struct client::operation {
 /** One request of an operation: the first, a retry, or the hedge beside it. Outlives its coroutine. */
 struct client::attempt {
     byte_span destination;
+    body_observer* observer = nullptr;
     const transfer* under_way = nullptr; // none: waiting for a connection
+    const connection_pool::lease* on = nullptr;
     bool ended = false;
 
     status outcome;
@@ -131,6 +134,11 @@ struct client::attempt {
     std::shared_ptr<state::place> sent_to;
     std::chrono::seconds skew{};
 
+    /** Bytes that went either way so far, those included that the connection holds back until there are more. */
+    [[nodiscard]] std::uint64_t moved() const
+    {
+        return under_way ? under_way->progress() + on->arrived() : 0;
+    }
     [[nodiscard]] bool won() const noexcept { return ended && outcome.ok(); }
 };
 

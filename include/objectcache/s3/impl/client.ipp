@@ -29,7 +29,7 @@ OBJECTCACHE_DECL client::client(asio::any_io_executor executor, endpoint where, 
 OBJECTCACHE_DECL asio::awaitable<result<object_info>> client::read(std::shared_ptr<state> self,
                                                                    std::string bucket, std::string key,
                                                                    std::optional<byte_range> range,
-                                                                   byte_span destination, op_options options)
+                                                                   byte_span destination, get_options options)
 {
     operation op;
     op.what.bucket = bucket;
@@ -37,6 +37,7 @@ OBJECTCACHE_DECL asio::awaitable<result<object_info>> client::read(std::shared_p
     op.what.range = range;
     op.answer = range ? expect::range : expect::object;
     op.destination = destination;
+    op.observer = options.observer;
     op.hedged = true;
     op.until = options.until;
     const field ask_for_checksum{"x-amz-checksum-mode", "ENABLED"};
@@ -276,13 +277,13 @@ OBJECTCACHE_DECL asio::awaitable<status> client::command(std::shared_ptr<state> 
 }
 
 OBJECTCACHE_DECL asio::awaitable<result<object_info>>
-client::get(std::string bucket, std::string key, byte_range range, byte_span destination, op_options options)
+client::get(std::string bucket, std::string key, byte_range range, byte_span destination, get_options options)
 {
     return read(state_, std::move(bucket), std::move(key), range, destination, options);
 }
 
 OBJECTCACHE_DECL asio::awaitable<result<object_info>> client::get(std::string bucket, std::string key,
-                                                                  byte_span destination, op_options options)
+                                                                  byte_span destination, get_options options)
 {
     return read(state_, std::move(bucket), std::move(key), std::nullopt, destination, options);
 }

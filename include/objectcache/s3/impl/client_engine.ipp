@@ -161,6 +161,7 @@ OBJECTCACHE_DECL asio::awaitable<status> client::watch(std::shared_ptr<state> se
     timer observer(self->executor);
     task_group children(self->executor);
     chosen.destination = op.destination;
+    chosen.observer = op.observer;
     const time_point began = self->time.now();
     children.spawn(exchange_once(self, op, chosen, observer));
 
@@ -199,8 +200,7 @@ OBJECTCACHE_DECL asio::awaitable<status> client::watch(std::shared_ptr<state> se
         }
         if (stalled <= now) {
             // In line for a connection, nothing can move.
-            const std::uint64_t moved = (chosen.under_way ? chosen.under_way->progress() : 0) +
-                                        (second.under_way ? second.under_way->progress() : 0);
+            const std::uint64_t moved = chosen.moved() + second.moved();
             if (chosen.under_way && moved == progress) {
                 ++self->count.stalled;
                 why = status(std::make_error_code(std::errc::timed_out), "nothing moved for a while");
@@ -216,6 +216,10 @@ OBJECTCACHE_DECL asio::awaitable<status> client::watch(std::shared_ptr<state> se
     if (second.won() && !chosen.won()) {
         if (second.received != 0)
             std::memcpy(op.destination.data(), beside.get(), second.received);
+        if (op.observer) {
+            op.observer->arrived(0);
+            op.observer->arrived(second.received);
+        }
         chosen = std::move(second);
         ++self->count.hedges_won;
         self->hedge.completed(op.destination.size(), ended - began, true);
@@ -277,11 +281,13 @@ OBJECTCACHE_DECL asio::awaitable<void> client::exchange_somehow(std::shared_ptr<
         what.answer = op.answer;
         what.range = op.what.range.value_or(byte_range());
         what.destination = mine.destination;
+        what.observer = mine.observer;
         what.text_limit = op.text_limit;
         what.conditional = op.conditional;
         transfer t(std::move(what), connection.scratch());
         ++self->count.requests;
         mine.under_way = &t;
+        mine.on = &connection;
         co_await connection.run(t);
         mine.under_way = nullptr;
         mine.head = t.response();

@@ -192,6 +192,12 @@ OBJECTCACHE_DECL asio::awaitable<void> connection::run(transfer& t)
             if (tls_ || sending) {
                 ec = co_await ready(step.what);
             } else { // waits and receives in one
+                const auto cancellation = co_await asio::this_coro::cancellation_state;
+                if (cancellation.cancelled() != asio::cancellation_type::none) {
+                    ec = asio::error::operation_aborted; // Asio does not tell what begins later
+                    break;
+                }
+                wait_for_much_of(t.outstanding());
                 const byte_span to = t.room();
                 const asio::mutable_buffer buffer(to.data(), to.size());
                 std::tie(ec, n) = co_await socket_.async_read_some(buffer, token);
@@ -212,6 +218,41 @@ OBJECTCACHE_DECL asio::awaitable<void> connection::run(transfer& t)
         if (ec && t.next() == wanted)
             report(t, ec);
     }
+    set_low_mark(1);
+}
+
+OBJECTCACHE_DECL void connection::wait_for_much_of(std::uint64_t rest)
+{
+    constexpr int least = 64 << 10; // bytes; of less, every piece ends a wait
+    constexpr int most = 256 << 10; // bytes; from here on a wait costs little beside the copying
+    int mark = 1;
+    if (low_mark_ > 1) {
+        if (rest >= static_cast<std::uint64_t>(low_mark_))
+            return;
+        mark = rest < least ? 1 : static_cast<int>(rest);
+    } else if (rest >= least) {
+        // A peer that has filled the window would wait for us, and we for it: a quarter leaves it room.
+        asio::socket_base::receive_buffer_size buffer;
+        boost::system::error_code ec;
+        socket_.get_option(buffer, ec);
+        mark =
+            ec ? 1 : static_cast<int>(std::min<std::uint64_t>(rest, std::clamp(buffer.value() / 4, 1, most)));
+    }
+    set_low_mark(mark);
+}
+
+OBJECTCACHE_DECL void connection::set_low_mark(int bytes)
+{
+    if (bytes != low_mark_ &&
+        ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes) == 0)
+        low_mark_ = bytes;
+}
+
+OBJECTCACHE_DECL std::size_t connection::arrived() const
+{
+    boost::system::error_code ec;
+    const std::size_t bytes = socket_.available(ec);
+    return ec ? 0 : bytes;
 }
 
 OBJECTCACHE_DECL bool connection::is_quiet()

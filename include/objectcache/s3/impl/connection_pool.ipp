@@ -156,6 +156,11 @@ OBJECTCACHE_DECL byte_span connection_pool::lease::scratch() const noexcept
     return connection_->scratch();
 }
 
+OBJECTCACHE_DECL std::size_t connection_pool::lease::arrived() const
+{
+    return connection_->arrived();
+}
+
 OBJECTCACHE_DECL bool connection_pool::lease::reused() const noexcept
 {
     return connection_->used;

@@ -51,7 +51,7 @@ OBJECTCACHE_DECL asio::awaitable<status> get_one(parallel_job& job, std::size_t 
     const byte_span into =
         job.destination.subspan(from, std::min(job.options.part_bytes, job.destination.size() - from));
     const byte_range range{job.offset + from, into.size()};
-    const op_options how{job.options.until};
+    const get_options how{job.options.until};
     result<object_info> got = co_await job.store.get(job.bucket, job.key, range, into, how);
     if (!got)
         co_return got.error();

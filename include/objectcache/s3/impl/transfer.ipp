@@ -139,6 +139,14 @@ OBJECTCACHE_DECL void transfer::received(std::size_t bytes)
     default:
         break;
     }
+    tell();
+}
+
+/** The observer, of what came. */
+OBJECTCACHE_DECL void transfer::tell()
+{
+    if (what_.observer && body_.size != told_ && !body_.as_text)
+        what_.observer->arrived(told_ = body_.size);
 }
 
 OBJECTCACHE_DECL void transfer::ended()
@@ -255,6 +263,8 @@ OBJECTCACHE_DECL void transfer::begin_body()
         }
         body_.destination = what_.destination;
         body_.limit = what_.destination.size();
+        if (what_.observer)
+            what_.observer->arrived(0);
     } else {
         body_.as_text = true;
         body_.limit = good ? what_.text_limit : error_limit;

@@ -49,7 +49,7 @@ OBJECTCACHE_DECL asio::awaitable<status> s3_tier::read(std::string key, byte_ran
         auto parts = co_await s3::get_parallel(client_, bucket_, std::move(name), range, into, how);
         co_return parts.error();
     }
-    const s3::op_options how{until};
+    const s3::get_options how{until};
     auto got = co_await client_.get(bucket_, std::move(name), range, into, how);
     co_return got.error();
 }
