@@ -2,14 +2,9 @@
 //
 // How fast does the S3 client read objects, and at what cost in CPU? One line of JSON; bench/s3.sh runs it beside other clients.
 
-#include "support/load.hpp"
+#include "support/reactor.hpp"
 
 #include <objectcache/kv/format.hpp>
-#include <objectcache/s3/client.hpp>
-
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-#include <boost/asio/io_context.hpp>
 
 #include <fstream>
 
@@ -44,36 +39,52 @@ slice_hashes hashes_of_files(const bench::load& what, const std::string& directo
     return out;
 }
 
-/** One reactor: an `io_context`, a client on it, and requests that keep following one another. */
-class reader {
+/** Compares each slice with its checksum as soon as it is there. */
+class verifier final : public oc::s3::body_observer {
 public:
-    reader(const bench::load& what, unsigned thread, const slice_hashes& expected,
-           const oc::s3::endpoint& where, const oc::s3::credentials& who)
-        : what_(what)
+    verifier(const slice_hashes& expected, unsigned object, oc::const_byte_span bytes)
+        : bytes_(bytes)
+        , expected_(expected.empty() ? std::span<const std::uint64_t>() : expected[object])
+    {}
+
+    void arrived(std::size_t bytes) noexcept override
+    {
+        if (bytes == 0) {
+            done_ = 0;
+            right_ = true;
+        }
+        while (done_ < expected_.size()) {
+            const std::uint64_t begin = slice_bytes * done_;
+            const std::uint64_t end = std::min<std::uint64_t>(begin + slice_bytes, bytes_.size());
+            if (end > bytes)
+                break;
+            right_ = right_ && oc::payload_hash(bytes_.subspan(begin, end - begin)) == expected_[done_];
+            ++done_;
+        }
+    }
+    [[nodiscard]] bool is_right() const noexcept { return right_ && done_ == expected_.size(); }
+
+private:
+    oc::const_byte_span bytes_;
+    std::span<const std::uint64_t> expected_; // by slice; none: nothing is compared
+    std::size_t done_ = 0;
+    bool right_ = true;
+};
+
+/** GETs that keep following one another. */
+class reader : bench::reactor {
+public:
+    reader(const bench::load& what, unsigned thread, const slice_hashes& expected, const bench::target& to)
+        : reactor(what, thread, to, {})
         , expected_(expected)
-        , next_(what, thread)
-        , lanes_(what.lanes(thread))
-        , memory_(lanes_, what.size)
-        , client_(context_.get_executor(), where, who, options(what))
     {}
 
     void run(bench::clock::time_point until, bench::tally& out)
     {
-        context_.restart();
-        for (unsigned lane = 0; lane < lanes_; ++lane)
-            asio::co_spawn(context_, read(*this, memory_[lane], until, out), asio::detached);
-        context_.run();
+        run_lanes([&](oc::byte_span memory) { return read(*this, memory, until, out); });
     }
 
 private:
-    static oc::s3::client_options options(const bench::load& what)
-    {
-        oc::s3::client_options out;
-        out.connections.ca_file = what.ca_file;
-        out.connections.control.initial = 8; // what the published results were measured with
-        return out;
-    }
-
     static asio::awaitable<void> read(reader& self, oc::byte_span memory, bench::clock::time_point until,
                                       bench::tally& out)
     {
@@ -83,34 +94,18 @@ private:
             std::string bucket = self.what_.bucket;
             std::string key = self.what_.key(object);
             const oc::byte_range range{0, memory.size()};
-            auto got = co_await self.client_.get(std::move(bucket), std::move(key), range, memory);
+            verifier seen(self.expected_, object, memory);
+            const oc::s3::get_options how{.until = {}, .observer = &seen};
+            auto got = co_await self.client_.get(std::move(bucket), std::move(key), range, memory, how);
             if (!got)
                 out.failure = got.error().message();
-            else if (!self.is_right(object, memory))
+            else if (!seen.is_right())
                 out.failure = self.what_.key(object) + " is not what was stored";
             out.add(began);
         }
     }
 
-    [[nodiscard]] bool is_right(unsigned object, oc::const_byte_span bytes) const
-    {
-        if (expected_.empty())
-            return true;
-        for (std::size_t i = 0; const std::uint64_t hash : expected_[object]) {
-            const std::uint64_t at = slice_bytes * i++;
-            if (oc::payload_hash(bytes.subspan(at, std::min(slice_bytes, bytes.size() - at))) != hash)
-                return false;
-        }
-        return true;
-    }
-
-    const bench::load& what_;
     const slice_hashes& expected_;
-    bench::turn next_;
-    unsigned lanes_;
-    bench::buffers memory_;
-    asio::io_context context_{1};
-    oc::s3::client client_;
 };
 
 } // namespace
@@ -125,11 +120,7 @@ int main(int argc, char** argv)
                    "check every slice (XXH3) against the objects as files in this directory");
     CLI11_PARSE(app, argc, argv);
     return bench::guarded([&] {
-        const auto where = oc::s3::endpoint::parse(what.url);
-        if (!where)
-            throw std::runtime_error(where.error().message());
-        const auto who = oc::s3::credentials::from_env();
         const slice_hashes expected = directory.empty() ? slice_hashes() : hashes_of_files(what, directory);
-        return bench::measure<reader>(what, expected, *where, who ? *who : oc::s3::credentials::anonymous());
+        return bench::measure<reader>(what, expected, bench::target::of(what));
     });
 }
