@@ -24,11 +24,10 @@ struct digest {
     [[nodiscard]] std::string hex() const
     {
         constexpr char digits[] = "0123456789abcdef";
-        std::string out;
-        out.reserve(2 * bytes.size());
-        for (std::byte b : bytes) {
-            out += digits[std::to_integer<unsigned>(b) >> 4];
-            out += digits[std::to_integer<unsigned>(b) & 15];
+        std::string out(2 * bytes.size(), '0');
+        for (std::size_t i = 0; i < bytes.size(); ++i) {
+            out[2 * i] = digits[std::to_integer<unsigned>(bytes[i]) >> 4];
+            out[2 * i + 1] = digits[std::to_integer<unsigned>(bytes[i]) & 15];
         }
         return out;
     }

@@ -5,6 +5,7 @@
 #include <objectcache/core/error.hpp>
 #include <objectcache/core/ids.hpp>
 #include <objectcache/s3/credentials.hpp>
+#include <objectcache/s3/detail/sha256.hpp>
 
 #include <chrono>
 #include <optional>
@@ -109,6 +110,7 @@ public:
 private:
     scoped_key key_;
     std::string secret_;
+    detail::sha256_hasher hash_;
 };
 
 /** What an Authorization header says; nothing in it is verified yet. */

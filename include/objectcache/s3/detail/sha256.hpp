@@ -28,6 +28,11 @@ class sha256_hasher {
 public:
     sha256_hasher() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {}
 
+    [[nodiscard]] digest operator()(std::string_view text)
+    {
+        const const_byte_span whole = as_bytes(text);
+        return (*this)(std::span(&whole, 1));
+    }
     /** Of the concatenation of `parts`. */
     [[nodiscard]] digest operator()(std::span<const const_byte_span> parts)
     {
@@ -56,14 +61,12 @@ private:
 
 [[nodiscard]] inline digest sha256(std::string_view text)
 {
-    const const_byte_span whole = as_bytes(text);
-    return sha256(std::span(&whole, 1));
+    return sha256_hasher()(text);
 }
 
 /** HMAC-SHA-256 (RFC 2104). OpenSSL's own begins several times in each call, see `sha256_hasher`. */
-[[nodiscard]] inline digest hmac_sha256(const_byte_span key, std::string_view text)
+[[nodiscard]] inline digest hmac_sha256(sha256_hasher& hash, const_byte_span key, std::string_view text)
 {
-    sha256_hasher hash;
     std::array<std::byte, 64> block{};
     if (key.size() <= block.size()) {
         std::copy(key.begin(), key.end(), block.begin());
@@ -83,6 +86,12 @@ private:
     const digest out = hash_padded(inner_pad ^ outer_pad, inner.bytes);
     OPENSSL_cleanse(block.data(), block.size());
     return out;
+}
+
+[[nodiscard]] inline digest hmac_sha256(const_byte_span key, std::string_view text)
+{
+    sha256_hasher hash;
+    return hmac_sha256(hash, key, text);
 }
 
 } // namespace objectcache::s3::detail

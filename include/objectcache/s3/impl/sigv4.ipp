@@ -196,19 +196,30 @@ OBJECTCACHE_DECL std::string canonical_request(const signable_request& request)
     return detail::canonical_request(request, detail::canonical_headers(request.headers));
 }
 
-OBJECTCACHE_DECL std::string string_to_sign(std::string_view canonical, sigv4_time at,
-                                            const credential_scope& scope)
+namespace detail {
+
+[[nodiscard]] OBJECTCACHE_DECL std::string string_to_sign(sha256_hasher& hash, std::string_view canonical,
+                                                          sigv4_time at, const credential_scope& scope)
 {
     std::string out;
     out.reserve(256);
-    out += detail::sigv4_algorithm;
+    out += sigv4_algorithm;
     out += '\n';
     out += format_amz_date(at);
     out += '\n';
     out += scope.text();
     out += '\n';
-    out += detail::sha256(canonical).hex();
+    out += hash(canonical).hex();
     return out;
+}
+
+} // namespace detail
+
+OBJECTCACHE_DECL std::string string_to_sign(std::string_view canonical, sigv4_time at,
+                                            const credential_scope& scope)
+{
+    detail::sha256_hasher hash;
+    return detail::string_to_sign(hash, canonical, at, scope);
 }
 
 OBJECTCACHE_DECL digest signing_key(std::string_view secret_access_key, const credential_scope& scope)
@@ -254,7 +265,8 @@ OBJECTCACHE_DECL std::string signer::authorization(const signable_request& reque
     out += detail::sigv4_algorithm;
     out.append(" Credential=").append(who.access_key_id).append("/").append(scope.text());
     out.append(", SignedHeaders=").append(detail::joined_names(headers));
-    out.append(", Signature=").append(signature(key, string_to_sign(canonical, at, scope)));
+    const std::string to_sign = detail::string_to_sign(hash_, canonical, at, scope);
+    out.append(", Signature=").append(detail::hmac_sha256(hash_, key.bytes, to_sign).hex());
     return out;
 }
 
