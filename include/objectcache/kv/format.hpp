@@ -31,7 +31,10 @@ inline constexpr std::size_t header_bytes = 256;
     return geometry.slice_bytes() + trailer_bytes;
 }
 
-/** Bytes of the object that carries layer records of a chunk: the whole chunk, or one layer. */
+/** Bytes of the object that carries layer records of one chunk: the whole chunk, or one layer. Those of segments are in
+    kv/segment.hpp.
+
+    @pre `value` is not layout::segment_objects. */
 [[nodiscard]] constexpr std::uint64_t object_bytes(layout value, const kv_geometry& geometry) noexcept
 {
     return value == layout::chunk_objects ? header_bytes + geometry.layers * record_bytes(geometry)
@@ -95,7 +98,8 @@ void seal_trailer(std::span<std::byte, trailer_bytes> trailer, std::uint64_t pay
                                     std::uint64_t payload_hash, layer_id layer, const chunk_id& chunk,
                                     layout where);
 
-/** The first 256 bytes of an object of layout::chunk_objects, and the whole manifest of layout::layer_objects.
+/** The first 256 bytes of an object of layout::chunk_objects or layout::segment_objects, and the whole manifest of
+    layout::layer_objects.
 
     The reader of a known chunk needs none of it; it is there for tools, for repair, and for the reader who wants the
     reason of a mismatch. It carries no time and no writer: storing a chunk twice stores the same bytes. */
@@ -103,6 +107,7 @@ struct object_header {
     layout where = layout::chunk_objects;
     kv_geometry geometry;
     std::uint64_t first_token = 0; ///< position in the sequence; a multiple of tokens_per_chunk
+    std::uint32_t chunks = 1;      ///< in the object; more than one only in a segment, whose first `chunk` is then
     digest scope;
     chunk_id chunk;
     chunk_id previous; ///< the chunk before; the scope for the first chunk

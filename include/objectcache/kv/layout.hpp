@@ -12,13 +12,14 @@ enum class layout : std::uint8_t {
     layer_objects = 1, ///< one object per (chunk, layer), and a manifest written last
     chunk_objects = 2, ///< one object per chunk, its layers in order behind a header; a layer is a range
     segment_objects =
-        3 ///< number reserved for several chunks in one object, layer-major; not written by this version
+        3 ///< one object per run of up to N chunks, layer-major: a layer of any part of it is one range
 };
 
 /** Whether this version reads and writes that layout. */
 [[nodiscard]] constexpr bool supported(layout value) noexcept
 {
-    return value == layout::layer_objects || value == layout::chunk_objects;
+    return value == layout::layer_objects || value == layout::chunk_objects ||
+           value == layout::segment_objects;
 }
 
 /** "chunk_objects" and so on; empty for a number that is no layout. */

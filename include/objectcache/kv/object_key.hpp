@@ -16,6 +16,7 @@ namespace objectcache {
     <prefix>oc1/<scope: 32 hex digits>/c/<chunk: 64>              a chunk object
     <prefix>oc1/<scope: 32 hex digits>/l/<chunk: 64>/<layer: 4>   a layer object, the layer in decimal digits
     <prefix>oc1/<scope: 32 hex digits>/l/<chunk: 64>/manifest     its chunk's manifest
+    <prefix>oc1/<scope: 32 hex digits>/s/<chunk: 64>/<...>        a segment, see kv/segment.hpp
     @endcode
     The scope's 16 bytes only keep lists apart; a chunk's id contains all of the scope. */
 struct key_space {

@@ -25,6 +25,7 @@ constexpr std::size_t header_version = 8, header_layout = 10, header_form = 11, 
                       header_reserved_b = 44, header_slice_bytes = 48, header_reserved_c = 56,
                       header_scope = 64, header_chunk = 96, header_previous = 128, header_reserved_d = 160,
                       header_checksum = 248;
+constexpr std::uint32_t header_max_chunks = 256;
 
 OBJECTCACHE_DECL std::uint64_t trailer_hash(std::span<const std::byte, trailer_bytes> trailer,
                                             std::uint64_t payload) noexcept
@@ -124,7 +125,7 @@ OBJECTCACHE_DECL void encode_header(std::span<std::byte, header_bytes> out,
     store_le(to + header_head_size, header.geometry.head_size);
     store_le(to + header_tokens, header.geometry.tokens_per_chunk);
     store_le(to + header_first_token, header.first_token);
-    store_le(to + header_chunk_count, std::uint32_t{1});
+    store_le(to + header_chunk_count, header.chunks);
     store_le(to + header_slice_bytes, header.geometry.slice_bytes());
     put_digest(to + header_scope, header.scope);
     put_digest(to + header_chunk, header.chunk);
@@ -152,7 +153,8 @@ OBJECTCACHE_DECL result<object_header> decode_header(const_byte_span bytes)
     if (!supported(out.where))
         return status(errc::unknown_version,
                       "object of layout " + std::to_string(static_cast<unsigned>(out.where)));
-    if (load_le<std::uint32_t>(in + header_chunk_count) != 1 ||
+    out.chunks = load_le<std::uint32_t>(in + header_chunk_count);
+    if (out.chunks == 0 || out.chunks > (out.where == layout::segment_objects ? header_max_chunks : 1) ||
         !all_zero(bytes.subspan(header_reserved_a, header_layers - header_reserved_a)) ||
         !all_zero(bytes.subspan(header_reserved_b, header_slice_bytes - header_reserved_b)) ||
         !all_zero(bytes.subspan(header_reserved_c, header_scope - header_reserved_c)) ||
@@ -188,6 +190,7 @@ OBJECTCACHE_DECL status match_header(const object_header& found, const object_he
                               : found.previous != expected.previous       ? "previous chunk"
                               : found.first_token != expected.first_token ? "first token"
                               : found.where != expected.where             ? "layout"
+                              : found.chunks != expected.chunks           ? "number of chunks"
                                                                           : nullptr;
     return other == nullptr ? status()
                             : status(errc::wrong_chunk, std::string("object header: another ") + other);
