@@ -178,9 +178,23 @@ private:
             co_return prefix_match(status(errc::shut_down));
         if (!tokens.empty())
             tokens.pop_back();
+        const deadline until = shared->in(shared->options.match_timeout);
         auto finder = std::make_shared<detail::prefix_finder<Device, Tier>>(
-            shared, *id, geometry, hash_chain(*id, tokens, geometry.tokens_per_chunk));
-        co_return co_await finder->run();
+            shared, *id, geometry, hash_chain(*id, tokens, geometry.tokens_per_chunk), priority::load, until);
+        auto found = co_await finder->run();
+        prefix_match out(std::move(found.ended_by));
+        out.scope = *id;
+        out.geometry = geometry;
+        out.chunks.assign(finder->chain().begin(),
+                          finder->chain().begin() + static_cast<std::ptrdiff_t>(found.places.size()));
+        for (const chunk_place& place : found.places)
+            append_place(out.runs, place);
+        detail::cache_counters& counters = shared->counters;
+        detail::cache_counters::add(counters.matches);
+        detail::cache_counters::add(counters.tokens_asked,
+                                    finder->chain().size() * geometry.tokens_per_chunk);
+        detail::cache_counters::add(counters.tokens_matched, out.tokens());
+        co_return out;
     }
 
     static asio::awaitable<store_report> save(std::shared_ptr<context> shared, result<digest> id,

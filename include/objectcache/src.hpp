@@ -19,6 +19,8 @@
 #include <objectcache/kv/impl/segment.ipp>
 #include <objectcache/plan/impl/load_plan.ipp>
 #include <objectcache/plan/impl/prefix_search.ipp>
+#include <objectcache/plan/impl/presence_search.ipp>
+#include <objectcache/plan/impl/store_plan.ipp>
 #include <objectcache/plan/impl/ttft_model.ipp>
 #include <objectcache/s3/impl/cached_credentials.ipp>
 #include <objectcache/s3/impl/checksum.ipp>

@@ -22,6 +22,7 @@ inline oc::cache_options small_options(oc::layout where = oc::layout::chunk_obje
 {
     oc::cache_options o;
     o.stored_as = where;
+    o.read_layouts = oc::layout_set::only(where);
     o.staging_bytes = 48 << 10;
     return o;
 }

@@ -9,7 +9,8 @@ namespace contract {
 
 namespace faults {
 
-constexpr std::array layouts = {oc::layout::chunk_objects, oc::layout::layer_objects};
+constexpr std::array layouts = {oc::layout::chunk_objects, oc::layout::layer_objects,
+                                oc::layout::segment_objects};
 
 /** What one request of an engine came to. */
 struct engine_run {
@@ -84,13 +85,10 @@ void damage(cache_world<recording>& w)
 {
     const oc::digest id = *oc::scope_id(w.where);
     const auto chain = oc::hash_chain(id, w.tokens, chunk_tokens);
-    const oc::key_space keys{"", id};
-    const auto layout = w.options.stored_as;
-    auto* bytes = w.tier.stored().find(oc::record_key(keys, layout, chain[2], 1));
+    const auto at = kv_fixture::place_of(*w.options.stored_as, w.where, chain, 2, 1);
+    auto* bytes = w.tier.stored().find(at.key);
     REQUIRE(bytes);
-    const std::size_t at =
-        layout == oc::layout::chunk_objects ? oc::chunk_layer_range(w.shape, 1, 1).offset + 5 : 5;
-    bytes->at(at) ^= std::byte{1};
+    bytes->at(at.offset + 5) ^= std::byte{1};
 }
 
 /** Whatever went wrong: after a load that finds what is damaged, a store repairs it. */
@@ -112,8 +110,7 @@ asio::awaitable<void> forget_last(cache_world<recording>& w)
 {
     const oc::digest id = *oc::scope_id(w.where);
     const auto chain = oc::hash_chain(id, w.tokens, chunk_tokens);
-    const oc::key_space keys{"", id};
-    std::string key = oc::commit_key(keys, w.options.stored_as, chain.back());
+    std::string key = kv_fixture::commit_of(*w.options.stored_as, w.where, chain, chunks - 1);
     const oc::status s = co_await w.tier.remove(std::move(key), oc::deadline::never());
     CHECK(s.ok());
 }

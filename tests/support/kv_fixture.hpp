@@ -3,10 +3,13 @@
 
 #include <objectcache/kv/pages.hpp>
 #include <objectcache/kv/scope.hpp>
+#include <objectcache/kv/segment.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <numeric>
+#include <span>
+#include <string>
 #include <vector>
 
 namespace kv_fixture {
@@ -93,5 +96,32 @@ struct memory {
     std::size_t layer_slots;
     std::vector<std::byte> bytes;
 };
+
+/** Where a record lies in the store, if the whole sequence was stored in one go. */
+struct record_place {
+    std::string key;
+    std::size_t offset = 0;
+};
+inline record_place place_of(oc::layout where, const oc::scope& s, const std::vector<oc::chunk_id>& chain,
+                             std::size_t chunk, oc::layer_id layer)
+{
+    const oc::key_space keys{"", *oc::scope_id(s)};
+    if (where != oc::layout::segment_objects)
+        return {oc::record_key(keys, where, chain[chunk], layer),
+                where == oc::layout::layer_objects ? 0 : oc::chunk_layer_range(s.geometry, layer, 1).offset};
+    const std::size_t per_region = oc::segment_chunks(s.geometry), first = chunk / per_region * per_region;
+    const auto size = static_cast<std::uint32_t>(std::min(per_region, chain.size() - first));
+    const auto region = std::span(chain).subspan(first, size);
+    return {oc::segment_key(keys, oc::name_segment(s.geometry, region, 0, size)),
+            oc::segment_layer_range(s.geometry, size, layer, static_cast<std::uint32_t>(chunk - first), 1)
+                .offset};
+}
+/** The object whose presence publishes the chunk. */
+inline std::string commit_of(oc::layout where, const oc::scope& s, const std::vector<oc::chunk_id>& chain,
+                             std::size_t chunk)
+{
+    return where == oc::layout::segment_objects ? place_of(where, s, chain, chunk, 0).key
+                                                : oc::commit_key({"", *oc::scope_id(s)}, where, chain[chunk]);
+}
 
 } // namespace kv_fixture

@@ -107,7 +107,7 @@ struct object_header {
     layout where = layout::chunk_objects;
     kv_geometry geometry;
     std::uint64_t first_token = 0; ///< position in the sequence; a multiple of tokens_per_chunk
-    std::uint32_t chunks = 1;      ///< in the object; more than one only in a segment, whose first `chunk` is then
+    std::uint32_t chunks = 1; ///< in the object; more than one only in a segment, whose first `chunk` is then
     digest scope;
     chunk_id chunk;
     chunk_id previous; ///< the chunk before; the scope for the first chunk

@@ -42,15 +42,18 @@ enum class object_kind { chunk, layer, manifest };
 [[nodiscard]] std::string layer_key(const key_space& keys, const chunk_id& chunk, layer_id layer);
 [[nodiscard]] std::string manifest_key(const key_space& keys, const chunk_id& chunk);
 
+/** What the keys of all objects of a layout begin with, in the scope; ends in '/'. */
+[[nodiscard]] std::string layout_prefix(const key_space& keys, layout where);
+
 /** The object that carries the record of that layer.
 
-    @pre supported(where). */
+    @pre `where` is layout::layer_objects or layout::chunk_objects. */
 [[nodiscard]] std::string record_key(const key_space& keys, layout where, const chunk_id& chunk,
                                      layer_id layer);
 
 /** The object whose presence publishes the chunk: written last, probed first (law 1).
 
-    @pre supported(where). */
+    @pre `where` is layout::layer_objects or layout::chunk_objects. */
 [[nodiscard]] std::string commit_key(const key_space& keys, layout where, const chunk_id& chunk);
 
 /** What a key says. */

@@ -4,6 +4,7 @@
 #include <objectcache/core/error.hpp>
 #include <objectcache/core/ids.hpp>
 #include <objectcache/kv/geometry.hpp>
+#include <objectcache/plan/stored_run.hpp>
 
 #include <cstddef>
 #include <vector>
@@ -18,6 +19,7 @@ struct prefix_match {
     digest scope;                 ///< id of the scope it was looked for in
     kv_geometry geometry;         ///< of that scope
     std::vector<chunk_id> chunks; ///< the matched chunks, from the sequence's start
+    std::vector<stored_run> runs; ///< where they lie: all of them, in order
     status ended_by; ///< why it is not longer, when that is not plain absence: the store failed, time was up
 
     /** Tokens whose KV can be loaded. */

@@ -4,9 +4,12 @@
 #include <objectcache/core/deadline.hpp>
 #include <objectcache/core/error.hpp>
 #include <objectcache/kv/layout.hpp>
+#include <objectcache/kv/segment.hpp>
+#include <objectcache/plan/prefix_search.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace objectcache {
@@ -15,25 +18,35 @@ namespace objectcache {
 struct cache_options {
     /** In front of every key, for instance "team-a/". */
     std::string key_prefix;
-    /** How new chunks are stored. A cache finds only chunks of this layout. */
-    layout stored_as = layout::chunk_objects;
+    /** How new chunks are stored; unless it is said, as layout_for() finds best. */
+    std::optional<layout> stored_as;
+    /** What else is looked for, beside the layout that is stored. A scope that is stored in one layout costs nothing more,
+        once per `index_ttl` a process finds out by two listings of one key. */
+    layout_set read_layouts;
+    /** Segments of a sequence that goes on in their region are stored again together with what comes now, so that a region
+        stays a few segments: a chunk is stored mostly once or twice, and log2(chunks of a region) + 2 times at most. No: every
+        byte is stored once, and a region may become many requests. */
+    bool merge_segments = true;
 
-    /** Pinned memory between network and device, bytes. At least one stored chunk must fit to store, one request to load. */
+    /** Pinned memory between network and device, bytes. One part of an upload must fit to store, one request to load. */
     std::size_t staging_bytes = std::size_t{256} << 20;
     /** Layers of one load whose bytes may be under way at once. More hide latency, fewer leave room for other loads. */
     std::uint32_t prefetch_depth = 4;
     /** Requests of all loads and stores under way at once. */
     std::uint32_t max_requests = 64;
-    /** Chunks of one store that are written at once. */
+    /** Objects, or parts of them, of one store that are written at once. */
     std::uint32_t max_writes = 4;
-    /** Neighbouring layers of a chunk are read with one request up to this many bytes. */
+    /** Segments over twice this size are uploaded in parts of this size, of whole layers, several side by side. S3 wants at
+        least 5 MiB. */
+    std::uint64_t part_bytes = std::uint64_t{16} << 20;
+    /** Neighbouring layers are read with one request up to this many bytes. */
     std::uint64_t coalesce_bytes = std::uint64_t{1} << 20;
 
     /** A match that takes longer answers with what it knows by then. */
     duration match_timeout = std::chrono::seconds(1);
     /** A load that takes longer fails the layers that are missing: the engine recomputes. */
     duration load_timeout = std::chrono::seconds(10);
-    /** A chunk that cannot be stored for this long is dropped, and counted. */
+    /** An object that cannot be stored for this long is dropped, and its chunks counted. */
     duration store_timeout = std::chrono::seconds(30);
 
     /** Chunks to remember as stored, so that a warm match costs no request; and for how long. Keep the time shorter than
@@ -41,12 +54,22 @@ struct cache_options {
     std::size_t index_chunks = std::size_t{1} << 20;
     duration index_ttl = std::chrono::minutes(10);
 
+    /** What new chunks of that shape are stored as. */
+    [[nodiscard]] layout layout_for(const kv_geometry& geometry) const noexcept
+    {
+        if (stored_as)
+            return *stored_as;
+        return segment_chunks(geometry) > 1 ? layout::segment_objects : layout::chunk_objects;
+    }
+
     /** @par Errors `condition::invalid`, with the member's name. */
     [[nodiscard]] status validate() const
     {
         const auto bad = [](const char* what) { return status(errc::invalid_argument, what); };
-        if (!supported(stored_as))
-            return bad("stored_as: this layout is not supported yet");
+        if (stored_as && !supported(*stored_as))
+            return bad("stored_as: no such layout");
+        if (part_bytes == 0)
+            return bad("part_bytes must not be 0");
         if (staging_bytes == 0)
             return bad("staging_bytes must not be 0");
         if (prefetch_depth == 0 || max_requests == 0 || max_writes == 0)
@@ -64,7 +87,7 @@ struct load_options {
     duration timeout = duration::zero();
     /** How often to bring the layers, one round after the other: 1 for a prefill, one per step for streaming decode. */
     std::uint32_t passes = 1;
-    /** No: one request per object, for an engine that cannot start before everything is there. */
+    /** No: as few requests as can be, for an engine that cannot start before everything is there. */
     bool layer_by_layer = true;
 };
 

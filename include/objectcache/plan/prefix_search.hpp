@@ -1,62 +1,93 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/plan/presence_search.hpp>
+#include <objectcache/plan/stored_run.hpp>
+
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 namespace objectcache {
 
-/** Finds how many of n chunks are stored, in at most two rounds of parallel existence probes.
+/** Which layouts a reader asks for. */
+struct layout_set {
+    bool layer_objects = true;
+    bool chunk_objects = true;
+    bool segment_objects = true;
 
-    Chunks are published in order, so the stored ones are a prefix: round 1 asks at about sqrt(n) evenly spaced places,
-    among them the first (a cold miss ends there) and the last (a full hit ends there); round 2 asks for every place
-    of the one gap in which the prefix ends. Eviction may have left holes: what is found then still has nothing absent
-    among the places asked, and a hole that no probe met shows itself when the chunk is fetched.
+    [[nodiscard]] static constexpr layout_set only(layout value) noexcept
+    {
+        return {value == layout::layer_objects, value == layout::chunk_objects,
+                value == layout::segment_objects};
+    }
+    [[nodiscard]] constexpr bool contains(layout value) const noexcept
+    {
+        return value == layout::layer_objects   ? layer_objects
+               : value == layout::chunk_objects ? chunk_objects
+                                                : segment_objects;
+    }
+    friend bool operator==(const layout_set&, const layout_set&) = default;
+};
 
-    @code
-    for (auto round = search.next_round(); !round.empty(); round = search.next_round())
-        for (std::size_t index : round) search.report(index, exists(index)); // all of a round at once
-    @endcode
+/** Finds the longest stored prefix of a sequence, whatever its chunks are stored as, in at most two rounds of parallel
+    questions.
+
+    Names follow from the reader's own chain, so objects of chunks, and segments of whole regions, are asked for without
+    looking. Only what a sequence left that ends or branches off inside a region has to be listed: where the prefix may end,
+    and where a whole region is missing in front of one that is there. Round 1 asks for all whole regions, and lists
+    the region that is known in part, or the only one; round 2 lists what round 1 left open, `most_open` regions of it where
+    the prefix may end. The other layouts are searched meanwhile (presence_search). Further rounds are needed only when
+    all of those turn out to be there in pieces: where sequences branch off in so many regions one after the other.
 
     @par Threads One at a time. A machine without I/O.
-    @par Cost Probes: n up to `one_round_limit`, at most 2 sqrt(n) + 2 above it. */
+    @par Cost Questions: one per whole region, and one or two listings as a rule; those of a presence_search per other layout. */
 class prefix_search {
 public:
-    /** Few chunks are asked for all at once: some probes too many cost less than a second round trip. */
-    static constexpr std::size_t one_round_limit = 64;
+    enum class ask {
+        chunk,    ///< is the object of chunk `index` there?
+        manifest, ///< is the manifest of chunk `index` there?
+        segment,  ///< is the segment that is all of region `index` there?
+        region    ///< which segments of region `index` have chunks of the sequence?
+    };
+    struct question {
+        ask what = ask::chunk;
+        std::size_t index = 0;
+        friend bool operator==(const question&, const question&) = default;
+    };
+    static constexpr unsigned most_open = 2;
 
-    explicit prefix_search(std::size_t chunks);
+    /** Search behind the first `known` of `chunks` chunks. @pre `known` <= `chunks`, `per_region` > 0. */
+    prefix_search(std::size_t chunks, std::size_t known, std::uint32_t per_region, layout_set layouts);
 
-    /** The chunks to ask for now, by rising index; empty when none are left, or while answers are due. */
-    [[nodiscard]] std::vector<std::size_t> next_round();
+    /** All that can be asked now; empty when nothing is left, or while answers are due. */
+    [[nodiscard]] std::vector<question> next_round();
 
-    /** An answer; a probe that failed counts as absent. Only the first answer for an index that was asked counts. */
-    void report(std::size_t index, bool present);
+    /** An answer to `ask::chunk` or `ask::manifest`; what failed counts as absent. */
+    void report(const question& asked, bool present);
+    /** An answer to `ask::segment` or `ask::region`: runs of the sequence's chunks in segments; none if it failed. */
+    void report(const question& asked, std::vector<stored_run> found);
 
     /** Nothing is left to ask, and every answer has come. */
-    [[nodiscard]] bool done() const noexcept { return stage_ == stage::over; }
+    [[nodiscard]] bool done() const noexcept { return over_; }
 
-    /** Chunks in the prefix. Before done(): as many as the answers so far vouch for, so that a deadline may end the
-        search at any time; an answer that is still due counts as absent. */
-    [[nodiscard]] std::size_t length() const noexcept;
+    /** Where the chunks from `known` on lie, without a gap; before done(), as far as the answers vouch for. One request per
+        layer brings most from a segment, so chunks are taken from segments where they can be. */
+    [[nodiscard]] std::vector<chunk_place> places() const;
 
 private:
-    enum class answer : unsigned char { due, present, absent };
-    struct probe {
-        std::size_t index = 0;
-        answer known = answer::due;
-    };
-    enum class stage : unsigned char { first_round, first_answers, second_round, second_answers, over };
+    [[nodiscard]] std::size_t whole_regions() const noexcept { return chunks_ / per_region_; }
+    [[nodiscard]] bool covered(std::size_t region, const std::vector<bool>& there) const;
+    void ask_for_segments(std::vector<question>& out);
+    void list_what_is_open(std::vector<question>& out);
 
-    /** The first probe that is not known to be present, or the end. */
-    [[nodiscard]] std::vector<probe>::const_iterator frontier() const noexcept;
-    /** How many chunks before the frontier nobody has asked for, behind the last one present. */
-    [[nodiscard]] std::size_t gap() const noexcept;
-
-    std::size_t chunks_;
-    std::vector<probe> probes_; // all that were asked, by rising index
+    std::size_t chunks_, known_, per_region_;
+    layout_set layouts_;
+    presence_search objects_, manifests_;
+    std::vector<stored_run> segments_;
+    std::vector<bool> listed_; // by region
     std::size_t due_ = 0;
-    stage stage_ = stage::first_round;
+    bool begun_ = false, over_ = false;
 };
 
 } // namespace objectcache

@@ -3,16 +3,21 @@
 
 #include <objectcache/core/deadline.hpp>
 #include <objectcache/core/ids.hpp>
+#include <objectcache/plan/stored_run.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <list>
 #include <span>
+#include <string>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace objectcache {
 
-/** What this process believes about chunks in the store, so that a warm match costs no round trip.
+/** What this process believes about the store, so that a warm match costs no round trip: where chunks lie, which were just
+    looked for in vain, and which objects are damaged.
 
     Beliefs, not facts: the store is shared and its lifecycle rules remove objects. So a belief expires, a 404 ends it at
     once, and only chunks whose write was acknowledged or that were seen in the store enter. Pure: time is a parameter.
@@ -20,6 +25,10 @@ namespace objectcache {
     @par Threads Not safe: one thread, or one strand, at a time. */
 class prefix_index {
 public:
+    /** How long a chunk that was looked for counts as absent: long enough to compute and store it, short enough that it
+        matters little if somebody else stores it meanwhile. */
+    static constexpr duration absent_ttl = std::chrono::seconds(30);
+
     /** @param capacity chunks to remember; the least recently touched go first
         @param ttl how long a belief holds; keep it shorter than the bucket's lifecycle rule */
     explicit prefix_index(std::size_t capacity = std::size_t{1} << 20,
@@ -28,66 +37,93 @@ public:
         , ttl_(ttl)
     {}
 
-    void add(const chunk_id& chunk, time_point now) { touch(chunk, belief::stored, now); }
-
-    /** The chunk was found damaged: it is not there for readers, and the next store of it must replace it. */
-    void mark_damaged(const chunk_id& chunk, time_point now) { touch(chunk, belief::damaged, now); }
-
+    void add(const chunk_id& chunk, chunk_place place, time_point now)
+    {
+        touch(chunk, {true, std::move(place), now + ttl_, {}});
+    }
+    /** It was looked for, and is not there. */
+    void mark_absent(const chunk_id& chunk, time_point now)
+    {
+        touch(chunk, {false, {}, now + std::min(ttl_, absent_ttl), {}});
+    }
     void forget(const chunk_id& chunk)
     {
         if (const auto found = entries_.find(chunk); found != entries_.end()) {
-            order_.erase(found->second.place);
+            order_.erase(found->second.recency);
             entries_.erase(found);
         }
     }
 
+    /** Where the chunk is believed to lie; null if it is not believed to be there. Valid until the next change. */
+    [[nodiscard]] const chunk_place* find(const chunk_id& chunk, time_point now) const
+    {
+        const auto found = entries_.find(chunk);
+        return found != entries_.end() && found->second.present && now < found->second.until
+                   ? &found->second.place
+                   : nullptr;
+    }
     [[nodiscard]] bool contains(const chunk_id& chunk, time_point now) const
     {
-        return is(chunk, belief::stored, now);
+        return find(chunk, now) != nullptr;
     }
-    [[nodiscard]] bool is_damaged(const chunk_id& chunk, time_point now) const
+    [[nodiscard]] bool is_absent(const chunk_id& chunk, time_point now) const
     {
-        return is(chunk, belief::damaged, now);
+        const auto found = entries_.find(chunk);
+        return found != entries_.end() && !found->second.present && now < found->second.until;
     }
 
-    /** How many of `chain`, from its start, are believed stored. */
-    [[nodiscard]] std::size_t known_prefix(std::span<const chunk_id> chain, time_point now) const
+    /** Where those of `chain`, from its start, lie that are believed to be there. */
+    [[nodiscard]] std::vector<chunk_place> known_prefix(std::span<const chunk_id> chain, time_point now) const
     {
-        std::size_t n = 0;
-        while (n < chain.size() && contains(chain[n], now))
-            ++n;
-        return n;
+        std::vector<chunk_place> out;
+        for (const chunk_id& chunk : chain) {
+            const chunk_place* place = find(chunk, now);
+            if (place == nullptr)
+                break;
+            out.push_back(*place);
+        }
+        return out;
+    }
+
+    /** The object was found damaged: it is not there for readers, and who stores its chunks again must replace it. */
+    void mark_damaged(const std::string& key, time_point now)
+    {
+        if (damaged_.size() >= capacity_)
+            damaged_.erase(damaged_.begin());
+        damaged_[key] = now + ttl_;
+    }
+    void mark_repaired(const std::string& key) { damaged_.erase(key); }
+    [[nodiscard]] bool is_damaged(const std::string& key, time_point now) const
+    {
+        const auto found = damaged_.find(key);
+        return found != damaged_.end() && now < found->second;
     }
 
     [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
 
 private:
-    enum class belief { stored, damaged };
     struct entry {
-        belief what;
+        bool present = false;
+        chunk_place place;
         time_point until;
-        std::list<chunk_id>::iterator place;
+        std::list<chunk_id>::iterator recency;
     };
 
-    [[nodiscard]] bool is(const chunk_id& chunk, belief what, time_point now) const
-    {
-        const auto found = entries_.find(chunk);
-        return found != entries_.end() && found->second.what == what && now < found->second.until;
-    }
-
-    void touch(const chunk_id& chunk, belief what, time_point now)
+    void touch(const chunk_id& chunk, entry what)
     {
         forget(chunk);
         while (!order_.empty() && entries_.size() >= capacity_)
             forget(chunk_id(order_.back()));
         order_.push_front(chunk);
-        entries_.emplace(chunk, entry{what, now + ttl_, order_.begin()});
+        what.recency = order_.begin();
+        entries_.emplace(chunk, std::move(what));
     }
 
     std::size_t capacity_;
     duration ttl_;
     std::list<chunk_id> order_; // most recently touched first
     std::unordered_map<chunk_id, entry> entries_;
+    std::unordered_map<std::string, time_point> damaged_;
 };
 
 } // namespace objectcache

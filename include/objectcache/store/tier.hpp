@@ -8,6 +8,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 
+#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <span>
@@ -29,9 +30,16 @@ enum class if_exists {
     replace ///< write anyway: what is there was found damaged
 };
 
+/** What a listing says of an object. */
+struct object_entry {
+    std::string key;
+    std::uint64_t size = 0;
+    std::chrono::system_clock::time_point modified{};
+};
+
 /** One page of a listing, in byte order of the keys. */
 struct key_page {
-    std::vector<std::string> keys;
+    std::vector<object_entry> objects;
     std::string next; ///< pass as `continuation` for the next page; empty when this was the last
 };
 

@@ -40,6 +40,8 @@ struct fixture {
     static cache_options defaults()
     {
         cache_options o;
+        o.stored_as = layout::chunk_objects;
+        o.read_layouts = layout_set::only(layout::chunk_objects);
         o.staging_bytes = 64 << 10;
         return o;
     }

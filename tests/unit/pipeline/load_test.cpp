@@ -24,6 +24,7 @@ cache_options small_options(layout where = layout::chunk_objects)
 {
     cache_options o;
     o.stored_as = where;
+    o.read_layouts = layout_set::only(where);
     o.staging_bytes = 64 << 10;
     return o;
 }

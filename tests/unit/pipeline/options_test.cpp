@@ -11,7 +11,8 @@ TEST_CASE("the defaults are valid, and every member that cannot be is named")
 {
     CHECK(cache_options().validate().ok());
     const std::pair<const char*, std::function<void(cache_options&)>> wrong[] = {
-        {"stored_as", [](cache_options& o) { o.stored_as = layout::segment_objects; }},
+        {"stored_as", [](cache_options& o) { o.stored_as = static_cast<layout>(9); }},
+        {"part_bytes", [](cache_options& o) { o.part_bytes = 0; }},
         {"staging_bytes", [](cache_options& o) { o.staging_bytes = 0; }},
         {"prefetch_depth", [](cache_options& o) { o.prefetch_depth = 0; }},
         {"max_requests", [](cache_options& o) { o.max_requests = 0; }},

@@ -4,129 +4,235 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cmath>
+#include <map>
 #include <random>
 #include <set>
 
 namespace prefix_search_test {
 
 using namespace objectcache;
+using ask = prefix_search::ask;
 
-struct outcome {
-    std::size_t length = 0, rounds = 0;
-    std::set<std::size_t> asked;
+constexpr std::uint32_t N = 8;
+
+/** What a store has of one sequence. */
+struct store {
+    std::set<std::size_t> objects, manifests;
+    std::vector<stored_run> segments; // with how much of them is the sequence's
+
+    void add(std::size_t first, std::size_t chunks, std::size_t used)
+    {
+        auto segment =
+            std::make_shared<stored_segment>(stored_segment{"k", static_cast<std::uint32_t>(chunks)});
+        segments.push_back({first, used, {layout::segment_objects, std::move(segment), 0}});
+    }
+    void add(std::size_t first, std::size_t chunks) { add(first, chunks, chunks); }
+    /** As plan_store() cuts a new sequence. */
+    void add_sequence(std::size_t chunks)
+    {
+        for (std::size_t first = 0; first < chunks; first += N)
+            add(first, std::min<std::size_t>(N, chunks - first));
+    }
+    [[nodiscard]] bool has(std::size_t chunk) const
+    {
+        return objects.count(chunk) != 0 || manifests.count(chunk) != 0 ||
+               std::any_of(segments.begin(), segments.end(),
+                           [&](const stored_run& run) { return run.first <= chunk && chunk < run.end(); });
+    }
 };
 
-template <class Exists>
-outcome run(std::size_t chunks, Exists exists, std::mt19937* shuffle = nullptr)
+struct outcome {
+    std::vector<chunk_place> places;
+    std::size_t rounds = 0;
+    std::map<ask, std::size_t> asked;
+    [[nodiscard]] std::size_t count(ask what) const
+    {
+        const auto found = asked.find(what);
+        return found == asked.end() ? 0 : found->second;
+    }
+    [[nodiscard]] std::size_t runs() const
+    {
+        std::vector<stored_run> out;
+        for (const chunk_place& place : places)
+            append_place(out, place);
+        return out.size();
+    }
+};
+
+outcome run(const store& there, std::size_t chunks, std::size_t known = 0, layout_set layouts = {},
+            std::mt19937* shuffle = nullptr)
 {
     outcome out;
-    prefix_search search(chunks);
-    bool sound = true; // one assertion a run: there are 45,000 of them
+    prefix_search search(chunks, known, N, layouts);
     for (auto round = search.next_round(); !round.empty(); round = search.next_round()) {
         ++out.rounds;
-        sound = sound && std::is_sorted(round.begin(), round.end()) && round.back() < chunks;
+        REQUIRE(out.rounds < 100);
         if (shuffle != nullptr)
             std::shuffle(round.begin(), round.end(), *shuffle);
-        for (const std::size_t index : round) {
-            sound = sound && out.asked.insert(index).second && !search.done();
-            search.report(index, exists(index));
+        for (const prefix_search::question& question : round) {
+            ++out.asked[question.what];
+            REQUIRE(search.next_round().empty());
+            if (question.what == ask::chunk) {
+                search.report(question, there.objects.count(question.index) != 0);
+            } else if (question.what == ask::manifest) {
+                search.report(question, there.manifests.count(question.index) != 0);
+            } else {
+                std::vector<stored_run> found;
+                for (const stored_run& segment : there.segments)
+                    if (segment.first / N == question.index &&
+                        (question.what == ask::region ||
+                         (segment.first % N == 0 && segment.chunks == N && segment.whole_segment())))
+                        found.push_back(segment);
+                search.report(question, std::move(found));
+            }
         }
     }
-    REQUIRE(sound);
     REQUIRE(search.done());
-    out.length = search.length();
+    out.places = search.places();
     return out;
 }
 
-TEST_CASE("every prefix of up to 300 chunks is found in two rounds and about two square roots of probes")
+constexpr auto only_segments = layout_set::only(layout::segment_objects);
+
+TEST_CASE("every prefix that was stored in one go is found in two rounds, with one question per region")
 {
-    for (std::size_t chunks = 0; chunks <= 300; ++chunks)
+    for (std::size_t chunks = 1; chunks <= 70; ++chunks)
         for (std::size_t stored = 0; stored <= chunks; ++stored) {
-            const outcome found = run(chunks, [&](std::size_t index) { return index < stored; });
-            REQUIRE(found.length == stored);
+            store there;
+            there.add_sequence(stored);
+            const outcome found = run(there, chunks, 0, only_segments);
+            REQUIRE(found.places.size() == stored);
             REQUIRE(found.rounds <= 2);
-            const double bound =
-                chunks <= prefix_search::one_round_limit ? double(chunks) : 2 * std::sqrt(chunks) + 2;
-            REQUIRE(double(found.asked.size()) <= bound);
+            REQUIRE(found.runs() == (stored + N - 1) / N);
+            REQUIRE(found.count(ask::segment) <= chunks / N);
+            REQUIRE(found.count(ask::region) <= 2);
         }
 }
 
-TEST_CASE("a cold miss, a full hit and few chunks cost one round")
+TEST_CASE("a reader that knows a part asks for the rest")
 {
-    for (const std::size_t chunks : {1u, 2u, 17u, 100u, 4096u, 100000u}) {
-        CHECK(run(chunks, [](std::size_t) { return false; }).rounds == 1);
-        const outcome hit = run(chunks, [](std::size_t) { return true; });
-        CHECK(hit.rounds == 1);
-        CHECK(hit.length == chunks);
-    }
-    CHECK(run(64, [](std::size_t index) { return index < 9; }).rounds == 1);
-    CHECK(run(65, [](std::size_t index) { return index < 9; }).rounds == 2);
-    CHECK(run(0, [](std::size_t) { return true; }).rounds == 0);
-}
-
-TEST_CASE("with holes the result has nothing absent among the places asked, and ends at an absent one")
-{
-    std::mt19937 random(9);
-    for (int round = 0; round < 5000; ++round) {
-        const std::size_t chunks = 1 + random() % 200;
-        std::vector<bool> stored(chunks);
-        const unsigned density = 1 + random() % 10;
-        for (std::size_t i = 0; i < chunks; ++i)
-            stored[i] = random() % 10 < density;
-        const outcome found = run(
-            chunks, [&](std::size_t index) { return bool(stored[index]); }, &random);
+    store there;
+    there.add_sequence(29);
+    for (std::size_t known = 0; known <= 29; ++known) {
+        const outcome found = run(there, 40, known, only_segments);
+        REQUIRE(found.places.size() == 29 - known);
         REQUIRE(found.rounds <= 2);
-        for (const std::size_t index : found.asked)
-            if (index < found.length)
-                REQUIRE(stored[index]);
-        if (found.length > 0)
-            REQUIRE(stored[found.length - 1]);
-        if (found.length < chunks) {
-            REQUIRE(found.asked.count(found.length) == 1);
-            REQUIRE_FALSE(stored[found.length]);
+    }
+    CHECK(run(there, 29, 29).rounds == 0);
+}
+
+TEST_CASE(
+    "a longer sequence's segments are of use as far as they are ours, and the rest is taken from others")
+{
+    store there;
+    there.add(0, 8);
+    there.add(8, 8, 5); // another sequence's, which branches off behind the fifth
+    there.add(13, 3);
+    there.add(16, 8);
+    there.add(24, 4, 2);
+    const outcome found = run(there, 40, 0, only_segments);
+    CHECK(found.places.size() == 26);
+    CHECK(found.rounds == 2);
+    CHECK(found.runs() == 5);
+}
+
+TEST_CASE("of several segments the one that reaches farthest is read")
+{
+    store there;
+    there.add(0, 2);
+    there.add(0, 3);
+    there.add(2, 4);
+    there.add(0, 7, 5);
+    const outcome found = run(there, 8, 0, only_segments);
+    CHECK(found.places.size() == 6);
+    CHECK(found.runs() == 2);
+    CHECK(found.places[4].segment->chunks == 7);
+    CHECK(found.places[5].index == 3); // the last of the one that begins at 2
+}
+
+TEST_CASE("regions in pieces one after the other cost more rounds, and nothing is overlooked")
+{
+    store there;
+    for (std::size_t region = 0; region < 5; ++region) {
+        there.add(region * N, 3);
+        there.add(region * N + 3, 5);
+    }
+    there.add(5 * N, 2);
+    const outcome found = run(there, 6 * N + 1, 0, only_segments);
+    CHECK(found.places.size() == 5 * N + 2);
+    CHECK(found.rounds <= 4);
+}
+
+TEST_CASE("a miss costs one question per region and two listings")
+{
+    const outcome found = run({}, 10 * N + 3, 0, only_segments);
+    CHECK(found.places.empty());
+    CHECK(found.rounds == 2);
+    CHECK(found.count(ask::segment) == 10);
+    CHECK(found.count(ask::region) == 2);
+}
+
+TEST_CASE("a prefix may change its layout wherever it likes")
+{
+    store there;
+    there.add_sequence(16);
+    for (std::size_t i = 16; i < 21; ++i)
+        there.objects.insert(i);
+    for (std::size_t i = 21; i < 30; ++i)
+        there.manifests.insert(i);
+    there.add(30, 2);
+    there.add(32, 8);
+    const outcome found = run(there, 50);
+    CHECK(found.places.size() == 40);
+    CHECK(found.rounds == 2);
+    CHECK(found.places[18].where == layout::chunk_objects);
+    CHECK(found.places[25].where == layout::layer_objects);
+    CHECK(found.runs() == 6);
+    // Without the others it ends where they begin.
+    CHECK(run(there, 50, 0, only_segments).places.size() == 16);
+}
+
+TEST_CASE("whatever is stored, and in whatever order answers come, the result is there and ends at something "
+          "absent")
+{
+    std::mt19937 random(11);
+    const auto below = [&](std::size_t n) { return random() % n; };
+    for (int round = 0; round < 3000; ++round) {
+        const std::size_t chunks = 1 + below(60);
+        store there;
+        for (std::size_t i = 0; i < chunks; ++i) {
+            if (below(3) == 0)
+                there.objects.insert(i);
+            if (below(3) == 0)
+                there.manifests.insert(i);
+            if (below(2) == 0) {
+                const std::size_t size = 1 + below(N - i % N), used = 1 + below(size);
+                there.add(i, size, std::min(used, chunks - i));
+            }
         }
+        const std::size_t known = below(chunks + 1);
+        const outcome found = run(there, chunks, known, {}, &random);
+        const std::size_t end = known + found.places.size();
+        for (std::size_t i = known; i < end; ++i)
+            REQUIRE(there.has(i));
+        if (end < chunks)
+            REQUIRE_FALSE(there.has(end)); // all are asked for: there are fewer than 64 chunks
     }
 }
 
-TEST_CASE("ended early, the answers so far vouch for the length")
+TEST_CASE("ended early, the answers so far vouch for the places")
 {
-    prefix_search search(100); // asks 0, 10, ... 90, 99
-    CHECK(search.length() == 0);
-    CHECK(search.next_round().size() == 11);
-    CHECK(search.next_round().empty());
-    search.report(10, true);
-    CHECK(search.length() == 0);
-    search.report(0, true);
-    CHECK(search.length() == 11);
-    for (const std::size_t index : {20, 30, 40, 50, 60, 70, 80, 90, 99})
-        search.report(index, index < 35);
-    CHECK(search.length() == 31);
-    CHECK_FALSE(search.done());
-    CHECK(search.next_round().size() == 9);
-    search.report(31, true);
-    search.report(33, true);
-    CHECK(search.length() == 32);
-    CHECK_FALSE(search.done());
-}
-
-TEST_CASE("answers that nobody asked for, or second ones, change nothing")
-{
-    prefix_search search(100);
-    search.report(0, true);
-    CHECK(search.length() == 0);
+    prefix_search search(20, 0, N, only_segments);
+    CHECK(search.places().empty());
     const auto round = search.next_round();
-    search.report(5, true);
-    search.report(1000, true);
-    search.report(0, false);
-    search.report(0, true);
-    CHECK(search.length() == 0);
-    for (const std::size_t index : round)
-        search.report(index, true);
-    CHECK(search.done());
-    CHECK(search.length() == 0);
-    search.report(0, true);
-    CHECK(search.length() == 0);
+    REQUIRE(round.size() == 2);
+    CHECK(search.places().empty());
+    const auto segment = std::make_shared<stored_segment>(stored_segment{"k", N});
+    search.report(round[1], {{8, 8, {layout::segment_objects, segment, 0}}});
+    CHECK(search.places().empty());
+    search.report(round[0], {{0, 8, {layout::segment_objects, segment, 0}}});
+    CHECK(search.places().size() == 16);
+    CHECK_FALSE(search.done());
 }
 
 } // namespace prefix_search_test

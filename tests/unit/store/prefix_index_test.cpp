@@ -25,11 +25,11 @@ TEST_CASE("a belief holds for its time, and is renewed by being added again")
 {
     using namespace prefix_index_test;
     prefix_index index(10, 10s);
-    index.add(id(1), start);
+    index.add(id(1), {}, start);
     CHECK(index.contains(id(1), start));
     CHECK(index.contains(id(1), start + 9s));
     CHECK_FALSE(index.contains(id(1), start + 10s));
-    index.add(id(1), start + 5s);
+    index.add(id(1), {}, start + 5s);
     CHECK(index.contains(id(1), start + 14s));
     CHECK_FALSE(index.contains(id(1), start + 15s));
     CHECK(index.size() == 1);
@@ -41,31 +41,53 @@ TEST_CASE("the least recently touched chunk is forgotten first")
     using namespace prefix_index_test;
     prefix_index index(3, 1h);
     for (unsigned n : {1, 2, 3})
-        index.add(id(n), start);
-    index.add(id(1), start);
-    index.add(id(4), start);
+        index.add(id(n), {}, start);
+    index.add(id(1), {}, start);
+    index.add(id(4), {}, start);
     CHECK(index.size() == 3);
     CHECK_FALSE(index.contains(id(2), start));
     for (unsigned n : {1, 3, 4})
         CHECK(index.contains(id(n), start));
 }
 
-TEST_CASE("damaged is not stored, until it is stored again")
+TEST_CASE("an object is damaged until it is replaced, or the belief ends")
 {
     using namespace prefix_index_test;
-    prefix_index index(10, 10s);
-    index.add(id(1), start);
-    index.mark_damaged(id(1), start);
+    prefix_index index(2, 10s);
+    CHECK_FALSE(index.is_damaged("a", start));
+    index.mark_damaged("a", start);
+    CHECK(index.is_damaged("a", start));
+    CHECK_FALSE(index.is_damaged("a", start + 10s));
+    index.mark_repaired("a");
+    CHECK_FALSE(index.is_damaged("a", start));
+    for (const char* key : {"b", "c", "d"})
+        index.mark_damaged(key, start);
+    int known = 0; // as many as there is room for
+    for (const char* key : {"b", "c", "d"})
+        known += index.is_damaged(key, start) ? 1 : 0;
+    CHECK(known == 2);
+    CHECK(index.is_damaged("d", start));
+}
+
+TEST_CASE("a chunk that was looked for in vain is absent for a while, until it is stored")
+{
+    using namespace prefix_index_test;
+    prefix_index index(10, 1h);
+    CHECK_FALSE(index.is_absent(id(1), start));
+    index.mark_absent(id(1), start);
+    CHECK(index.is_absent(id(1), start));
     CHECK_FALSE(index.contains(id(1), start));
-    CHECK(index.is_damaged(id(1), start));
-    CHECK_FALSE(index.is_damaged(id(1), start + 10s)); // that belief ends too
-    index.add(id(1), start);
+    CHECK_FALSE(index.is_absent(id(1), start + prefix_index::absent_ttl));
+    index.add(id(1), {}, start);
+    CHECK_FALSE(index.is_absent(id(1), start));
     CHECK(index.contains(id(1), start));
-    CHECK_FALSE(index.is_damaged(id(1), start));
     index.forget(id(1));
     CHECK_FALSE(index.contains(id(1), start));
     CHECK(index.size() == 0);
     index.forget(id(1));
+    prefix_index brief(10, 1s);
+    brief.mark_absent(id(1), start);
+    CHECK_FALSE(brief.is_absent(id(1), start + 1s));
 }
 
 TEST_CASE("a prefix is known up to the first chunk that is not")
@@ -73,15 +95,15 @@ TEST_CASE("a prefix is known up to the first chunk that is not")
     using namespace prefix_index_test;
     prefix_index index(10, 1h);
     const std::vector<chunk_id> chain = {id(1), id(2), id(3), id(4)};
-    CHECK(index.known_prefix(chain, start) == 0);
-    index.add(id(2), start);
-    CHECK(index.known_prefix(chain, start) == 0);
-    index.add(id(1), start);
-    CHECK(index.known_prefix(chain, start) == 2);
-    index.add(id(4), start);
-    index.mark_damaged(id(3), start);
-    CHECK(index.known_prefix(chain, start) == 2);
-    index.add(id(3), start);
-    CHECK(index.known_prefix(chain, start) == 4);
-    CHECK(index.known_prefix({}, start) == 0);
+    CHECK(index.known_prefix(chain, start).empty());
+    index.add(id(2), {}, start);
+    CHECK(index.known_prefix(chain, start).empty());
+    index.add(id(1), {}, start);
+    CHECK(index.known_prefix(chain, start).size() == 2);
+    index.add(id(4), {}, start);
+    index.mark_absent(id(3), start);
+    CHECK(index.known_prefix(chain, start).size() == 2);
+    index.add(id(3), {}, start);
+    CHECK(index.known_prefix(chain, start).size() == 4);
+    CHECK(index.known_prefix({}, start).empty());
 }

@@ -120,16 +120,23 @@ OBJECTCACHE_DECL std::string manifest_key(const key_space& keys, const chunk_id&
     return keys.root() + "l/" + chunk.hex() + "/manifest";
 }
 
+OBJECTCACHE_DECL std::string layout_prefix(const key_space& keys, layout where)
+{
+    return keys.root() + (where == layout::layer_objects   ? "l/"
+                          : where == layout::chunk_objects ? "c/"
+                                                           : "s/");
+}
+
 OBJECTCACHE_DECL std::string record_key(const key_space& keys, layout where, const chunk_id& chunk,
                                         layer_id layer)
 {
-    assert(supported(where));
+    assert(where == layout::layer_objects || where == layout::chunk_objects);
     return where == layout::layer_objects ? layer_key(keys, chunk, layer) : chunk_key(keys, chunk);
 }
 
 OBJECTCACHE_DECL std::string commit_key(const key_space& keys, layout where, const chunk_id& chunk)
 {
-    assert(supported(where));
+    assert(where == layout::layer_objects || where == layout::chunk_objects);
     return where == layout::layer_objects ? manifest_key(keys, chunk) : chunk_key(keys, chunk);
 }
 

@@ -12,6 +12,7 @@
 #include <objectcache/store/tier.hpp>
 
 #include <memory>
+#include <unordered_map>
 #include <utility>
 
 namespace objectcache::detail {
@@ -33,6 +34,12 @@ struct pipeline_context {
         , running(ex)
     {}
 
+    /** Which layouts a scope is stored in, as far as that is known. */
+    struct layout_census {
+        layout_set has;
+        time_point until{};
+    };
+
     asio::any_io_executor executor;
     Tier& store;
     Device& owner;
@@ -42,6 +49,7 @@ struct pipeline_context {
     event_scheduler<Device> events;
     byte_budget requests;
     prefix_index index;
+    std::unordered_map<digest, layout_census> censuses; // of the scopes that were asked for: a handful
     cache_counters counters;
     task_group running; // loads and stores under way: what close() joins
     bool closing = false;

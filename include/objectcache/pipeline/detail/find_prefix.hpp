@@ -4,101 +4,269 @@
 #include <objectcache/kv/format.hpp>
 #include <objectcache/kv/hash_chain.hpp>
 #include <objectcache/kv/object_key.hpp>
+#include <objectcache/kv/segment.hpp>
 #include <objectcache/pipeline/detail/context.hpp>
-#include <objectcache/pipeline/match.hpp>
 #include <objectcache/plan/prefix_search.hpp>
 
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <algorithm>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
 namespace objectcache::detail {
 
-/** The longest stored prefix of a chain: what this process knows already, then two rounds of probes for the rest. */
+/** The longest stored prefix of a chain: what this process knows already, then two rounds of questions for the rest. */
 template <device Device, tier Tier>
 class prefix_finder : public std::enable_shared_from_this<prefix_finder<Device, Tier>> {
 public:
     using context = pipeline_context<Device, Tier>;
+    using ask = prefix_search::ask;
+
+    struct outcome {
+        std::vector<chunk_place> places; ///< of the prefix's chunks
+        status ended_by;
+    };
 
     prefix_finder(std::shared_ptr<context> shared, digest scope, kv_geometry geometry,
-                  std::vector<chunk_id> chain)
+                  std::vector<chunk_id> chain, priority urgency, deadline until)
         : context_(std::move(shared))
         , keys_{context_->options.key_prefix, scope}
         , geometry_(geometry)
         , chain_(std::move(chain))
         , known_(context_->index.known_prefix(chain_, context_->time.now()))
-        , search_(chain_.size() - known_)
-        , until_(context_->in(context_->options.match_timeout))
+        , census_(census_of(scope))
+        , search_(chain_.size(), known_.size(), segment_chunks(geometry_), layouts())
+        , urgency_(urgency)
+        , until_(until)
     {}
 
-    asio::awaitable<prefix_match> run()
+    [[nodiscard]] const std::vector<chunk_id>& chain() const noexcept { return chain_; }
+
+    asio::awaitable<outcome> run()
     {
         auto keep = this->shared_from_this();
         for (auto round = search_.next_round(); !round.empty() && ended_by_.ok();
              round = search_.next_round()) {
-            task_group probes(context_->executor);
-            for (const std::size_t index : round)
-                probes.spawn(probe(keep, index));
-            co_await probes.join();
+            task_group questions(context_->executor);
+            for (const prefix_search::question& question : round)
+                if (question.what == ask::region)
+                    questions.spawn(list(keep, question));
+                else
+                    questions.spawn(probe(keep, question));
+            count_layouts(questions);
+            co_await questions.join();
             // Between two rounds nobody else would notice.
             const auto cancellation = co_await asio::this_coro::cancellation_state;
             if (ended_by_.ok() && !search_.done() &&
                 cancellation.cancelled() != asio::cancellation_type::none)
                 ended_by_ = status(errc::cancelled);
         }
-        std::size_t length = known_ + search_.length();
-        const time_point now = context_->time.now();
-        // A damaged chunk is there, but not for readers: the store that follows will replace it.
-        for (std::size_t i = known_; i < length; ++i)
-            if (context_->index.is_damaged(chain_[i], now))
-                length = i;
-        for (std::size_t i = known_; i < length; ++i)
-            context_->index.add(chain_[i], now);
-        prefix_match out;
-        out.scope = keys_.scope;
-        out.geometry = geometry_;
+        outcome out;
+        out.places = std::move(known_);
         out.ended_by = ended_by_;
-        cache_counters::add(context_->counters.matches);
-        cache_counters::add(context_->counters.tokens_asked, chain_.size() * geometry_.tokens_per_chunk);
-        cache_counters::add(context_->counters.tokens_matched, length * geometry_.tokens_per_chunk);
-        chain_.resize(length);
-        out.chunks = std::move(chain_);
+        const std::size_t known = out.places.size();
+        for (chunk_place& place : search_.places())
+            out.places.push_back(std::move(place));
+        const time_point now = context_->time.now();
+        for (std::size_t i = known; i < out.places.size(); ++i)
+            context_->index.add(chain_[i], out.places[i], now);
+        if (out.places.size() < chain_.size() && out.ended_by.ok())
+            context_->index.mark_absent(chain_[out.places.size()], now);
         co_return out;
     }
 
 private:
-    static asio::awaitable<void> probe(std::shared_ptr<prefix_finder> self, std::size_t index)
+    using layout_census = typename context::layout_census;
+
+    [[nodiscard]] layout own() const { return context_->options.layout_for(geometry_); }
+
+    /** A scope is nearly always stored in one layout: once it is known which it has, the others are not asked for. */
+    [[nodiscard]] layout_census* census_of(const digest& scope)
+    {
+        layout_census& census = context_->censuses[scope];
+        if (census.until <= context_->time.now())
+            census = layout_census();
+        return &census;
+    }
+    [[nodiscard]] layout_set layouts() const
+    {
+        const layout_set read = context_->options.read_layouts, has = census_->has;
+        layout_set out = layout_set::only(own());
+        out.layer_objects |= read.layer_objects && has.layer_objects;
+        out.chunk_objects |= read.chunk_objects && has.chunk_objects;
+        out.segment_objects |= read.segment_objects && has.segment_objects;
+        return out;
+    }
+    void count_layouts(task_group& questions)
+    {
+        if (counted_ || census_->until > context_->time.now())
+            return;
+        counted_ = true;
+        fresh_.until = context_->in(context_->options.index_ttl).at();
+        for (const layout other : {layout::layer_objects, layout::chunk_objects, layout::segment_objects})
+            if (other != own() && context_->options.read_layouts.contains(other))
+                questions.spawn(count(this->shared_from_this(), other));
+    }
+
+    /** Whether the scope has any object of that layout. */
+    static asio::awaitable<void> count(std::shared_ptr<prefix_finder> self, layout other)
     {
         context& shared = *self->context_;
+        auto request = co_await shared.requests.acquire(1, self->urgency_, self->until_);
+        if (!request)
+            co_return;
+        cache_counters::add(shared.counters.match_requests);
+        std::string prefix = layout_prefix(self->keys_, other);
+        std::string beginning;
+        const auto page =
+            co_await shared.store.list(std::move(prefix), std::move(beginning), 1, self->until_);
+        if (!page.ok())
+            co_return;
+        const bool any = !page->objects.empty();
+        if (other == layout::layer_objects)
+            self->fresh_.has.layer_objects = any;
+        else if (other == layout::chunk_objects)
+            self->fresh_.has.chunk_objects = any;
+        else
+            self->fresh_.has.segment_objects = any;
+        if (++self->counted_layouts_ == self->layouts_to_count())
+            *self->census_ = self->fresh_;
+    }
+    [[nodiscard]] unsigned layouts_to_count() const
+    {
+        unsigned n = 0;
+        for (const layout other : {layout::layer_objects, layout::chunk_objects, layout::segment_objects})
+            n += other != own() && context_->options.read_layouts.contains(other) ? 1 : 0;
+        return n;
+    }
+
+    void failed(const status& s)
+    {
+        if (!s.ok() && s != condition::absent && ended_by_.ok())
+            ended_by_ = s;
+    }
+
+    /** The region's chunks of this sequence. */
+    [[nodiscard]] std::span<const chunk_id> region(std::size_t number) const
+    {
+        const std::size_t per_region = segment_chunks(geometry_), first = number * per_region;
+        return std::span(chain_).subspan(first, std::min(per_region, chain_.size() - first));
+    }
+
+    static asio::awaitable<void> probe(std::shared_ptr<prefix_finder> self, prefix_search::question question)
+    {
+        context& shared = *self->context_;
+        std::string key;
+        std::uint64_t expected = header_bytes;
+        if (question.what == ask::chunk) {
+            key = chunk_key(self->keys_, self->chain_[question.index]);
+            expected = object_bytes(layout::chunk_objects, self->geometry_);
+        } else if (question.what == ask::manifest) {
+            key = manifest_key(self->keys_, self->chain_[question.index]);
+        } else {
+            const auto ids = self->region(question.index);
+            const auto chunks = static_cast<std::uint32_t>(ids.size());
+            key = segment_key(self->keys_, name_segment(self->geometry_, ids, 0, chunks));
+            expected = segment_bytes(self->geometry_, chunks);
+        }
         bool present = false;
-        auto request = co_await shared.requests.acquire(1, priority::load, self->until_);
+        auto request = co_await shared.requests.acquire(1, self->urgency_, self->until_);
         status s = request ? status() : request.error();
         if (request) {
             cache_counters::add(shared.counters.match_requests);
-            const layout where = shared.options.stored_as;
-            const auto found = co_await shared.store.stat(
-                commit_key(self->keys_, where, self->chain_[self->known_ + index]), self->until_);
+            std::string name = key;
+            const auto found = co_await shared.store.stat(std::move(name), self->until_);
             s = found.error();
-            // An object of another size is of another geometry, or cut short: no reader could use it.
-            const std::uint64_t expected =
-                where == layout::chunk_objects ? object_bytes(where, self->geometry_) : header_bytes;
-            present = found.ok() && found->size == expected;
+            // An object of another size is of another geometry, or cut short: no reader could use it. A damaged one is
+            // there, but not for readers: the store that follows will replace it.
+            present =
+                found.ok() && found->size == expected && !shared.index.is_damaged(key, shared.time.now());
         }
-        if (!s.ok() && s != condition::absent && self->ended_by_.ok())
-            self->ended_by_ = s;
-        self->search_.report(index, present);
+        self->failed(s);
+        if (question.what != ask::segment) {
+            self->search_.report(question, present);
+            co_return;
+        }
+        std::vector<stored_run> runs;
+        if (present) {
+            const std::size_t per_region = segment_chunks(self->geometry_);
+            auto segment = std::make_shared<stored_segment>();
+            segment->key = std::move(key);
+            segment->chunks = static_cast<std::uint32_t>(per_region);
+            runs.push_back(
+                {question.index * per_region, per_region, {layout::segment_objects, std::move(segment), 0}});
+        }
+        self->search_.report(question, std::move(runs));
     }
+
+    static asio::awaitable<void> list(std::shared_ptr<prefix_finder> self, prefix_search::question question)
+    {
+        context& shared = *self->context_;
+        const auto ids = self->region(question.index);
+        const std::string prefix = region_prefix(self->keys_, ids.front());
+        std::vector<stored_run> runs;
+        std::string next;
+        auto request = co_await shared.requests.acquire(1, self->urgency_, self->until_);
+        status s = request ? status() : request.error();
+        // As a rule one page: a region has as many segments as sequences end or branch off inside it.
+        for (unsigned pages = 0; s.ok() && pages < most_pages; ++pages) {
+            cache_counters::add(shared.counters.match_requests);
+            std::string name = prefix;
+            const auto page =
+                co_await shared.store.list(std::move(name), std::move(next), keys_per_page, self->until_);
+            s = page.error();
+            if (!page.ok())
+                break;
+            for (const object_entry& object : page->objects)
+                if (auto run = self->segment_of(question.index, object, prefix.size()); run.chunks != 0)
+                    runs.push_back(std::move(run));
+            next = page->next;
+            if (next.empty())
+                break;
+        }
+        self->failed(s);
+        self->search_.report(question, std::move(runs));
+    }
+
+    [[nodiscard]] stored_run segment_of(std::size_t number, const object_entry& object,
+                                        std::size_t prefix) const
+    {
+        stored_run out;
+        const auto ids = region(number);
+        const auto name = parse_segment_name(ids.front(), std::string_view(object.key).substr(prefix));
+        if (!name || object.size != segment_bytes(geometry_, name->chunks) ||
+            context_->index.is_damaged(object.key, context_->time.now()))
+            return out;
+        out.chunks = shared_chunks(geometry_, *name, ids);
+        if (out.chunks == 0)
+            return out;
+        out.first = number * segment_chunks(geometry_) + name->offset;
+        auto segment = std::make_shared<stored_segment>();
+        segment->key = object.key;
+        segment->chunks = name->chunks;
+        out.place = {layout::segment_objects, std::move(segment), 0};
+        return out;
+    }
+
+    static constexpr std::size_t keys_per_page = 1000;
+    static constexpr unsigned most_pages = 16;
 
     std::shared_ptr<context> context_;
     key_space keys_;
     kv_geometry geometry_;
     std::vector<chunk_id> chain_;
-    std::size_t known_;
+    std::vector<chunk_place> known_;
+    layout_census* census_; // of the context, whose map does not move its values
+    layout_census fresh_;
+    bool counted_ = false;
+    unsigned counted_layouts_ = 0;
     prefix_search search_;
+    priority urgency_;
     deadline until_;
     status ended_by_;
 };

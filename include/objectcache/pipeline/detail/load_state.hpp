@@ -5,6 +5,7 @@
 #include <objectcache/kv/object_key.hpp>
 #include <objectcache/kv/pages.hpp>
 #include <objectcache/pipeline/detail/context.hpp>
+#include <objectcache/pipeline/detail/received.hpp>
 #include <objectcache/pipeline/load_report.hpp>
 #include <objectcache/pipeline/match.hpp>
 #include <objectcache/plan/load_plan.hpp>
@@ -25,8 +26,8 @@ namespace objectcache::detail {
 
 /** One load under way: reads, verification, copies, gates, and who waits for what.
 
-    A *part* is one (chunk, layer). Each part ends exactly once: landed on the device, or failed. A layer is ready when
-    all its parts have ended, or when the load gave up; its gate opens no later than that.
+    A *part* is one (chunk, layer). Each part ends exactly once: landed on the device, or failed; those of one request
+    together. A layer is ready when all its parts have ended, or when the load gave up; its gate opens no later than that.
 
     Everything but `gate`, `wait_blocking` and `usable_tokens` runs on the context's executor. */
 template <device Device, tier Tier>
@@ -216,16 +217,16 @@ private:
         if (self->match_.empty())
             co_return;
         load_plan_options how;
-        how.where = shared.options.stored_as;
         how.layer_by_layer = self->options_.layer_by_layer;
         how.coalesce_bytes = shared.options.coalesce_bytes;
         how.max_group_bytes = shared.options.staging_bytes;
+        how.max_request_bytes = shared.options.staging_bytes / 2;
         // With few slots a group waits for the memory of as many layers at once: half of them, so that the other half
         // can compute meanwhile.
         if (self->reuses_slots())
             how.max_layers_per_group =
                 static_cast<std::uint32_t>(std::max<std::size_t>(1, self->pages_.layer_slots() / 2));
-        const auto plan = plan_load(self->match_.geometry, self->match_.chunks.size(), how);
+        const auto plan = plan_load(self->match_.geometry, self->match_.runs, how);
         if (!plan) {
             self->give_up(plan.error());
             co_return;
@@ -257,7 +258,8 @@ private:
                     if (why.ok())
                         why = self->worth_fetching(fetch);
                     if (!why.ok()) {
-                        self->fail(fetch, pass, why);
+                        self->note(fetch, fetch.chunk, why);
+                        self->end(fetch, pass, why.code());
                         continue;
                     }
                     self->work_.spawn(transfer(self, fetch, pass, std::move(request), std::move(staging)));
@@ -276,29 +278,39 @@ private:
                 requested = shared.time.now();
         cache_counters::add(shared.counters.load_requests);
         ++self->requests_;
-        const chunk_id& chunk = self->match_.chunks[fetch.chunk];
-        status ended = co_await shared.store.read(
-            record_key(self->keys_, shared.options.stored_as, chunk, fetch.first_layer), fetch.range,
-            staging.bytes(), self->until_);
+        std::string key = self->key_of(fetch);
+        status ended = co_await shared.store.read(std::move(key), fetch.range, staging.bytes(), self->until_);
         request.release();
+        std::uint32_t intact = 0; // chunks: the leading ones of the fetch
         if (ended.ok())
-            ended = self->verify(fetch, staging.bytes());
-        if (ended.ok())
-            ended = co_await self->slot_free(fetch, pass);
-        if (ended.ok())
-            ended = self->stopping();
-        if (!ended.ok()) {
-            self->fail(fetch, pass, ended);
+            ended = received(self->match_, fetch, staging.bytes()).verify(intact);
+        if (intact != 0) {
+            status free = co_await self->slot_free(fetch, pass);
+            if (free.ok())
+                free = self->stopping();
+            if (!free.ok()) {
+                ended = free;
+                intact = 0;
+            }
+        }
+        if (!ended.ok())
+            self->note(fetch, fetch.chunk + intact, ended);
+        if (intact == 0) {
+            self->end(fetch, pass, ended.code());
             co_return;
         }
-        self->bytes_ += fetch.range.size;
-        cache_counters::add(shared.counters.bytes_loaded, fetch.range.size);
+        const std::uint64_t arrived =
+            std::uint64_t{intact} * fetch.layers * record_bytes(self->match_.geometry);
+        self->bytes_ += arrived;
+        cache_counters::add(shared.counters.bytes_loaded, arrived);
 
         // From here on the device may touch the lease: nothing may end this coroutine before the device is past it.
         co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-        error_code device_error = self->copy_to_device(fetch, staging.bytes());
+        const std::vector<copy_op> copies =
+            received(self->match_, fetch, staging.bytes()).copies(self->pages_, intact);
+        error_code device_error = shared.owner.copy(copy_queue::load, copies);
         for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
-            self->part_enqueued(self->index_of(l, pass));
+            self->parts_enqueued(self->index_of(l, pass), fetch.chunks);
         const error_code wait_error =
             co_await shared.events.wait(shared.owner.record(copy_queue::load), event_kind::load_copy);
         staging.release();
@@ -306,8 +318,9 @@ private:
             device_error = wait_error;
         if (device_error)
             self->fail_chunk(fetch.chunk, status(device_error, "copy to device"));
+        const error_code failed = device_error ? device_error : ended.code();
         for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
-            self->part_ended(self->index_of(l, pass), device_error);
+            self->parts_ended(self->index_of(l, pass), fetch.chunks, failed);
     }
 
     [[nodiscard]] status stopping() const
@@ -327,17 +340,11 @@ private:
         return {};
     }
 
-    [[nodiscard]] status verify(const load_fetch& fetch, const_byte_span bytes)
+    [[nodiscard]] std::string key_of(const load_fetch& fetch) const
     {
-        const std::size_t record = static_cast<std::size_t>(record_bytes(match_.geometry));
-        for (std::uint32_t i = 0; i < fetch.layers; ++i) {
-            status s = verify_slice(bytes.subspan(i * record, record), fetch.first_layer + i,
-                                    match_.chunks[fetch.chunk], context_->options.stored_as);
-            if (!s.ok())
-                return status(s.code(), "chunk " + std::to_string(fetch.chunk) + ", layer " +
-                                            std::to_string(fetch.first_layer + i));
-        }
-        return {};
+        const chunk_place& at = match_.runs[fetch.run].place;
+        return at.segment ? at.segment->key
+                          : record_key(keys_, at.where, match_.chunks[fetch.chunk], fetch.first_layer);
     }
 
     /** Where the engine keeps only some layers, a layer's memory is free once the layer it belonged to was computed. */
@@ -367,37 +374,38 @@ private:
 
     [[nodiscard]] bool reuses_slots() const noexcept { return pages_.layer_slots() < layers_.size(); }
 
-    [[nodiscard]] error_code copy_to_device(const load_fetch& fetch, byte_span bytes)
+    /** Chunk `chunk` of `fetch` is the first that did not arrive. */
+    void note(const load_fetch& fetch, std::size_t chunk, const status& why)
     {
-        const std::size_t record = static_cast<std::size_t>(record_bytes(match_.geometry));
-        const std::size_t tokens = match_.geometry.tokens_per_chunk;
-        std::vector<copy_op> ops;
-        for (std::uint32_t i = 0; i < fetch.layers; ++i)
-            pages_.for_each_piece(fetch.first_layer + i, fetch.chunk * tokens, tokens,
-                                  [&](std::byte* memory, std::size_t offset, std::size_t size) {
-                                      ops.push_back({memory, bytes.data() + i * record + offset, size});
-                                  });
-        return context_->owner.copy(copy_queue::load, ops);
-    }
-
-    /** The parts of `fetch` failed before anything was enqueued for them. */
-    void fail(const load_fetch& fetch, std::uint32_t pass, const status& why)
-    {
-        const chunk_id& chunk = match_.chunks[fetch.chunk];
         // Only the first to find a hole, and only what was read: a refused or given up load says nothing about the store.
-        if (!stopped_ && fetch.chunk < usable_.load(std::memory_order_relaxed)) {
+        if (!stopped_ && chunk < usable_.load(std::memory_order_relaxed)) {
             if (why == condition::corrupt) {
                 cache_counters::add(context_->counters.chunks_corrupt);
-                context_->index.mark_damaged(chunk, context_->time.now());
+                const chunk_place& at = match_.runs[fetch.run].place;
+                context_->index.mark_damaged(at.segment ? at.segment->key
+                                                        : commit_key(keys_, at.where, match_.chunks[chunk]),
+                                             context_->time.now());
+                forget_object(fetch);
             } else if (why == condition::absent) {
                 cache_counters::add(context_->counters.chunks_absent);
-                context_->index.forget(chunk);
+                forget_object(fetch);
             }
         }
-        fail_chunk(fetch.chunk, why);
+        fail_chunk(chunk, why);
+    }
+
+    void forget_object(const load_fetch& fetch)
+    {
+        for (std::size_t chunk = fetch.chunk; chunk < fetch.end(); ++chunk)
+            context_->index.forget(match_.chunks[chunk]);
+    }
+
+    /** The parts of `fetch` end here; nothing was enqueued for them. */
+    void end(const load_fetch& fetch, std::uint32_t pass, error_code failed)
+    {
         for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l) {
-            part_enqueued(index_of(l, pass));
-            part_ended(index_of(l, pass), why.code());
+            parts_enqueued(index_of(l, pass), fetch.chunks);
+            parts_ended(index_of(l, pass), fetch.chunks, failed);
         }
     }
 
@@ -409,18 +417,18 @@ private:
             usable_.store(chunk, std::memory_order_release);
     }
 
-    void part_enqueued(std::size_t v)
+    void parts_enqueued(std::size_t v, std::size_t parts)
     {
-        if (--layers_[v].to_enqueue == 0)
+        if ((layers_[v].to_enqueue -= parts) == 0)
             open_gate(v);
     }
 
-    void part_ended(std::size_t v, error_code failed)
+    void parts_ended(std::size_t v, std::size_t parts, error_code failed)
     {
         layer_state& layer = layers_[v];
         if (failed && !layer.failed && !layer.ready.is_set())
             layer.failed = failed;
-        if (--layer.to_end == 0)
+        if ((layer.to_end -= parts) == 0)
             announce(v, layer.failed);
     }
 

@@ -3,6 +3,7 @@
 
 #include <objectcache/core/config.hpp>
 #include <objectcache/kv/format.hpp>
+#include <objectcache/kv/segment.hpp>
 #include <objectcache/plan/load_plan.hpp>
 
 #include <algorithm>
@@ -12,60 +13,140 @@ namespace objectcache {
 
 namespace detail {
 
-/** Most layers of any group of a plan. */
-OBJECTCACHE_DECL std::uint32_t most_layers_together(const kv_geometry& geometry, std::size_t chunks,
-                                                    const load_plan_options& options) noexcept
-{
-    if (options.where == layout::layer_objects)
-        return 1;
-    const std::uint64_t record = record_bytes(geometry);
-    // At most 2^20 chunks of 2^30 + 32 bytes: no overflow.
-    const std::uint64_t by_size =
-        std::min(options.coalesce_bytes / record, options.max_group_bytes / (record * chunks));
-    return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(by_size, 1, options.max_layers_per_group));
-}
+/** What is the same for all groups of a plan. */
+struct load_planner {
+    const kv_geometry& geometry;
+    std::span<const stored_run> runs;
+    const load_plan_options& options;
+    std::size_t chunks = 0;
+
+    [[nodiscard]] std::uint64_t record() const noexcept { return record_bytes(geometry); }
+
+    [[nodiscard]] status check()
+    {
+        for (const stored_run& run : runs) {
+            const chunk_place& at = run.place;
+            if (run.first != chunks || run.chunks == 0 || run.chunks > max_plan_chunks - chunks ||
+                !supported(at.where) || (at.where == layout::segment_objects) != bool(at.segment))
+                return status(errc::invalid_argument, "load plan: runs that are none");
+            if (at.segment &&
+                (at.segment->chunks > segment_chunks(geometry) || at.index + run.chunks > at.segment->chunks))
+                return status(errc::invalid_argument, "load plan: more chunks than the segment has");
+            chunks += run.chunks;
+        }
+        return {};
+    }
+
+    /** Most layers of any group. */
+    [[nodiscard]] std::uint32_t most_layers() const noexcept
+    {
+        const bool objects_of_layers = std::all_of(runs.begin(), runs.end(), [](const stored_run& run) {
+            return run.place.where == layout::layer_objects;
+        });
+        if (objects_of_layers)
+            return 1;
+        if (!options.layer_by_layer)
+            return geometry.layers;
+        std::uint64_t largest = 1; // chunks of a request
+        for (const stored_run& run : runs)
+            if (run.place.segment)
+                largest = std::max<std::uint64_t>(largest, run.chunks);
+        // At most 2^20 chunks of 2^30 + 32 bytes: no overflow.
+        const std::uint64_t by_size = std::min(options.coalesce_bytes / (record() * largest),
+                                               options.max_group_bytes / (record() * chunks));
+        return static_cast<std::uint32_t>(
+            std::clamp<std::uint64_t>(by_size, 1, options.max_layers_per_group));
+    }
+
+    /** Chunks of one request to a run. */
+    [[nodiscard]] std::size_t chunks_at_once(const stored_run& run) const noexcept
+    {
+        if (!run.place.segment)
+            return 1;
+        return static_cast<std::size_t>(
+            std::clamp<std::uint64_t>(options.max_request_bytes / record(), 1, run.chunks));
+    }
+
+    /** Layers of one request to a run, in a group of so many. */
+    [[nodiscard]] std::uint32_t layers_at_once(const stored_run& run, std::uint32_t group) const noexcept
+    {
+        if (run.place.where == layout::layer_objects)
+            return 1;
+        std::uint64_t most = options.max_request_bytes;
+        if (run.place.segment) {
+            if (!run.whole_segment())
+                return 1;
+            if (!options.layer_by_layer)
+                most = std::min(most, options.whole_request_bytes);
+        }
+        const std::uint64_t layer = record() * (run.place.segment ? run.chunks : 1);
+        return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(most / layer, 1, group));
+    }
+
+    void plan(const layer_group& group, load_plan& out) const
+    {
+        for (std::size_t r = 0; r < runs.size(); ++r) {
+            const stored_run& run = runs[r];
+            const std::uint32_t at_once = layers_at_once(run, group.layers);
+            const std::size_t step = chunks_at_once(run);
+            for (std::size_t chunk = run.first; chunk < run.end(); chunk += step)
+                for (std::uint32_t done = 0; done < group.layers; done += at_once) {
+                    load_fetch fetch;
+                    fetch.chunk = chunk;
+                    fetch.chunks = static_cast<std::uint32_t>(std::min(step, run.end() - chunk));
+                    fetch.first_layer = group.first_layer + done;
+                    fetch.layers = std::min(at_once, group.layers - done);
+                    fetch.range = range_of(run, fetch);
+                    fetch.whole_object = run.place.where == layout::layer_objects;
+                    fetch.run = r;
+                    out.fetches.push_back(fetch);
+                }
+        }
+    }
+
+    [[nodiscard]] byte_range range_of(const stored_run& run, const load_fetch& fetch) const noexcept
+    {
+        if (run.place.where == layout::layer_objects)
+            return {0, record()};
+        if (run.place.where == layout::chunk_objects)
+            return chunk_layer_range(geometry, fetch.first_layer, fetch.layers);
+        byte_range out = segment_layer_range(geometry, run.place.segment->chunks, fetch.first_layer,
+                                             run.at(fetch.chunk).index, fetch.chunks);
+        out.size *= fetch.layers; // of one layer, or of all chunks: nothing in between
+        return out;
+    }
+};
 
 } // namespace detail
 
-OBJECTCACHE_DECL result<load_plan> plan_load(const kv_geometry& geometry, std::size_t chunks,
+OBJECTCACHE_DECL result<load_plan> plan_load(const kv_geometry& geometry, std::span<const stored_run> runs,
                                              const load_plan_options& options)
 {
     if (status valid = geometry.validate(); !valid.ok())
         return valid;
-    if (!supported(options.where))
-        return status(errc::invalid_argument,
-                      "load plan: layout " + std::to_string(static_cast<unsigned>(options.where)));
     if (options.max_layers_per_group == 0 || options.first_layer > geometry.layers)
         return status(errc::invalid_argument,
                       "load plan: no layers in a group, or first_layer beyond the last");
-    if (chunks > max_plan_chunks)
-        return status(errc::invalid_argument, "load plan: " + std::to_string(chunks) + " chunks");
+    detail::load_planner planner{geometry, runs, options};
+    if (status valid = planner.check(); !valid.ok())
+        return valid;
 
     load_plan out;
-    if (chunks == 0)
+    if (planner.chunks == 0)
         return out;
-    const std::uint32_t most = options.layer_by_layer
-                                   ? detail::most_layers_together(geometry, chunks, options)
-                               : options.where == layout::layer_objects ? 1
-                                                                        : geometry.layers;
-    const bool whole = options.where == layout::layer_objects;
-    const auto range_of = [&](layer_id first, std::uint32_t count) {
-        return whole ? byte_range{0, record_bytes(geometry)} : chunk_layer_range(geometry, first, count);
-    };
+    const std::uint32_t most = planner.most_layers();
     std::uint32_t size = options.layer_by_layer ? 1 : most;
     for (layer_id layer = options.first_layer; layer < geometry.layers; layer += out.groups.back().layers) {
-        const std::uint32_t count = std::min(size, geometry.layers - layer);
-        const std::uint64_t bytes = range_of(layer, count).size * chunks;
-        out.groups.push_back({layer, count, out.groups.size() * chunks, chunks, bytes});
-        out.bytes += bytes;
+        layer_group group;
+        group.first_layer = layer;
+        group.layers = std::min(size, geometry.layers - layer);
+        group.first_fetch = out.fetches.size();
+        planner.plan(group, out);
+        group.fetches = out.fetches.size() - group.first_fetch;
+        group.bytes = group.layers * planner.record() * planner.chunks;
+        out.bytes += group.bytes;
+        out.groups.push_back(group);
         size = std::min(2 * size, most);
-    }
-    out.fetches.reserve(out.groups.size() * chunks);
-    for (const layer_group& group : out.groups) {
-        const byte_range range = range_of(group.first_layer, group.layers);
-        for (std::size_t chunk = 0; chunk < chunks; ++chunk)
-            out.fetches.push_back(
-                {static_cast<std::uint32_t>(chunk), group.first_layer, group.layers, range, whole});
     }
     return out;
 }

@@ -5,66 +5,135 @@
 #include <objectcache/plan/prefix_search.hpp>
 
 #include <algorithm>
-#include <cmath>
 
 namespace objectcache {
 
-OBJECTCACHE_DECL prefix_search::prefix_search(std::size_t chunks)
+OBJECTCACHE_DECL prefix_search::prefix_search(std::size_t chunks, std::size_t known, std::uint32_t per_region,
+                                              layout_set layouts)
     : chunks_(chunks)
-    , stage_(chunks == 0 ? stage::over : stage::first_round)
+    , known_(known)
+    , per_region_(per_region)
+    , layouts_(layouts)
+    , objects_(layouts.chunk_objects ? chunks - known : 0)
+    , manifests_(layouts.layer_objects ? chunks - known : 0)
+    , listed_((chunks + per_region - 1) / per_region)
 {}
 
-OBJECTCACHE_DECL std::vector<prefix_search::probe>::const_iterator prefix_search::frontier() const noexcept
+OBJECTCACHE_DECL void prefix_search::ask_for_segments(std::vector<question>& out)
 {
-    return std::find_if(probes_.begin(), probes_.end(),
-                        [](const probe& p) { return p.known != answer::present; });
-}
-
-OBJECTCACHE_DECL std::size_t prefix_search::gap() const noexcept
-{
-    const auto at = frontier();
-    return at == probes_.end() ? 0 : at->index - length();
-}
-
-OBJECTCACHE_DECL std::vector<std::size_t> prefix_search::next_round()
-{
-    std::vector<std::size_t> ask;
-    if (stage_ == stage::first_round) {
-        const auto root = static_cast<std::size_t>(std::ceil(std::sqrt(static_cast<double>(chunks_))));
-        const std::size_t step = chunks_ <= one_round_limit ? 1 : root;
-        for (std::size_t index = 0; index < chunks_; index += step)
-            ask.push_back(index);
-        if (ask.back() != chunks_ - 1)
-            ask.push_back(chunks_ - 1);
-        stage_ = stage::first_answers;
-    } else if (stage_ == stage::second_round) {
-        for (std::size_t index = length(), last = index + gap(); index < last; ++index)
-            ask.push_back(index);
-        stage_ = stage::second_answers;
-    }
-    due_ += ask.size();
-    const auto place = frontier(); // before round 1: the end of nothing
-    std::vector<probe> added(ask.size());
-    std::transform(ask.begin(), ask.end(), added.begin(), [](std::size_t index) { return probe{index}; });
-    probes_.insert(place, added.begin(), added.end());
-    return ask;
-}
-
-OBJECTCACHE_DECL void prefix_search::report(std::size_t index, bool present)
-{
-    const auto at = std::lower_bound(probes_.begin(), probes_.end(), index,
-                                     [](const probe& p, std::size_t wanted) { return p.index < wanted; });
-    if (at == probes_.end() || at->index != index || at->known != answer::due)
+    if (known_ == chunks_)
         return;
-    at->known = present ? answer::present : answer::absent;
-    if (--due_ == 0)
-        stage_ = stage_ == stage::first_answers && gap() != 0 ? stage::second_round : stage::over;
+    std::size_t region = known_ / per_region_;
+    const bool in_part = known_ % per_region_ != 0;
+    if (region < listed_.size() && (in_part || region >= whole_regions())) {
+        out.push_back({ask::region, region});
+        listed_[region] = true;
+        ++region;
+    }
+    for (; region < whole_regions(); ++region)
+        out.push_back({ask::segment, region});
 }
 
-OBJECTCACHE_DECL std::size_t prefix_search::length() const noexcept
+OBJECTCACHE_DECL bool prefix_search::covered(std::size_t region, const std::vector<bool>& there) const
 {
-    const auto at = frontier();
-    return at == probes_.begin() ? 0 : std::prev(at)->index + 1;
+    const std::size_t end = std::min(chunks_, (region + 1) * per_region_);
+    for (std::size_t chunk = std::max(known_, region * per_region_); chunk < end; ++chunk)
+        if (!there[chunk - known_])
+            return false;
+    return true;
+}
+
+OBJECTCACHE_DECL void prefix_search::list_what_is_open(std::vector<question>& out)
+{
+    std::vector<bool> there(chunks_ - known_);
+    for (const presence_search* search : {&objects_, &manifests_})
+        for (const auto& run : search->present())
+            std::fill(there.begin() + static_cast<std::ptrdiff_t>(run.first),
+                      there.begin() + static_cast<std::ptrdiff_t>(run.end), true);
+    std::size_t last = 0; // region behind the last that has a segment
+    for (const stored_run& run : segments_) {
+        for (std::size_t chunk = std::max(run.first, known_); chunk < run.end(); ++chunk)
+            there[chunk - known_] = true;
+        last = std::max(last, (run.end() - 1) / per_region_ + 1);
+    }
+    unsigned open = 0;
+    for (std::size_t region = known_ / per_region_; region < listed_.size(); ++region) {
+        if (covered(region, there))
+            continue;
+        if (open == 0 && listed_[region])
+            break; // here the prefix ends
+        if (!listed_[region] && (open < most_open || region < last)) {
+            out.push_back({ask::region, region});
+            listed_[region] = true;
+        }
+        ++open;
+    }
+}
+
+OBJECTCACHE_DECL std::vector<prefix_search::question> prefix_search::next_round()
+{
+    std::vector<question> out;
+    if (due_ != 0 || over_)
+        return out;
+    for (const std::size_t index : objects_.next_round())
+        out.push_back({ask::chunk, known_ + index});
+    for (const std::size_t index : manifests_.next_round())
+        out.push_back({ask::manifest, known_ + index});
+    if (layouts_.segment_objects) {
+        if (begun_)
+            list_what_is_open(out);
+        else
+            ask_for_segments(out);
+    }
+    begun_ = true;
+    over_ = out.empty();
+    due_ = out.size();
+    return out;
+}
+
+OBJECTCACHE_DECL void prefix_search::report(const question& asked, bool present)
+{
+    presence_search& search = asked.what == ask::chunk ? objects_ : manifests_;
+    search.report(asked.index - known_, present);
+    --due_;
+}
+
+OBJECTCACHE_DECL void prefix_search::report(const question&, std::vector<stored_run> found)
+{
+    for (stored_run& run : found)
+        if (run.chunks != 0 && run.end() <= chunks_ && run.end() > known_)
+            segments_.push_back(std::move(run));
+    --due_;
+}
+
+OBJECTCACHE_DECL std::vector<chunk_place> prefix_search::places() const
+{
+    std::vector<chunk_place> out;
+    const auto in = [](const std::vector<presence_search::interval>& runs, std::size_t index) {
+        return std::any_of(runs.begin(), runs.end(),
+                           [&](const auto& run) { return run.first <= index && index < run.end; });
+    };
+    const auto objects = objects_.present(), manifests = manifests_.present();
+    for (std::size_t chunk = known_; chunk < chunks_;) {
+        // Of several segments the one that reaches farthest: fewest requests.
+        const stored_run* best = nullptr;
+        for (const stored_run& run : segments_)
+            if (run.first <= chunk && chunk < run.end() && (best == nullptr || run.end() > best->end()))
+                best = &run;
+        if (best != nullptr) {
+            for (; chunk < best->end(); ++chunk)
+                out.push_back(best->at(chunk));
+        } else if (in(objects, chunk - known_)) {
+            out.push_back({layout::chunk_objects});
+            ++chunk;
+        } else if (in(manifests, chunk - known_)) {
+            out.push_back({layout::layer_objects});
+            ++chunk;
+        } else {
+            break;
+        }
+    }
+    return out;
 }
 
 } // namespace objectcache

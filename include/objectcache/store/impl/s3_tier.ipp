@@ -97,7 +97,7 @@ OBJECTCACHE_DECL asio::awaitable<result<key_page>> s3_tier::list(std::string pre
     for (auto& object : page->objects) {
         if (!object.key.starts_with(key_prefix_))
             co_return result<key_page>(errc::malformed_response, "a key that was not asked for");
-        out.keys.push_back(object.key.substr(key_prefix_.size()));
+        out.objects.push_back({object.key.substr(key_prefix_.size()), object.size});
     }
     co_return out;
 }
