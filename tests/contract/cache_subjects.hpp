@@ -25,7 +25,9 @@ struct cache_subject : subject {
     [[nodiscard]] bool initiate_only() const override { return true; }
     void release()
     {
-        for (const auto call : {recording::call::read, recording::call::write, recording::call::stat})
+        for (const auto call :
+             {recording::call::read, recording::call::write, recording::call::stat,
+              recording::call::begin_upload, recording::call::upload_part, recording::call::complete_upload})
             tier.release(call);
         env.device.release(oc::copy_queue::load);
         env.device.release(oc::copy_queue::store);
@@ -55,7 +57,7 @@ struct cache_match : cache_subject {
 };
 
 /** A store that waits for something: the compute before it, the copies from the device, or the tier. */
-enum class obstacle { compute, device, tier };
+enum class obstacle { compute, device, tier, upload_begin, upload_part, upload_end };
 
 template <obstacle What, oc::layout Layout>
 struct cache_store : cache_subject {
@@ -67,6 +69,12 @@ struct cache_store : cache_subject {
             e.device.hold(oc::copy_queue::store);
         if (What == obstacle::tier)
             tier.hold(recording::call::write);
+        if (What == obstacle::upload_begin)
+            tier.hold(recording::call::begin_upload);
+        if (What == obstacle::upload_part)
+            tier.hold(recording::call::upload_part);
+        if (What == obstacle::upload_end)
+            tier.hold(recording::call::complete_upload);
     }
     asio::awaitable<oc::status> run() override
     {
@@ -87,8 +95,12 @@ struct cache_store : cache_subject {
             env.device.reach(after);
         release();
     }
-    // The device may still be writing into the staging: that is awaited.
-    [[nodiscard]] bool cancellable() const override { return What != obstacle::device; }
+    // The device may still be writing into the staging: that is awaited. So is the end of an upload: whether the object is
+    // there must be known.
+    [[nodiscard]] bool cancellable() const override
+    {
+        return What != obstacle::device && What != obstacle::upload_end;
+    }
     oc::testing::gated_device::event after;
 };
 
@@ -320,12 +332,18 @@ inline std::vector<entry> tier_entries()
 
 inline std::vector<entry> cache_entries()
 {
-    constexpr auto by_chunk = oc::layout::chunk_objects, by_layer = oc::layout::layer_objects;
+    constexpr auto by_chunk = oc::layout::chunk_objects, by_layer = oc::layout::layer_objects,
+                   in_segments = oc::layout::segment_objects;
     return {of<cache_match>("cache::match"),
             of<cache_store<obstacle::compute, by_chunk>>("cache::store behind the compute"),
             of<cache_store<obstacle::device, by_chunk>>("cache::store behind the device"),
             of<cache_store<obstacle::tier, by_chunk>>("cache::store behind the tier"),
             of<cache_store<obstacle::tier, by_layer>>("cache::store by layers behind the tier"),
+            of<cache_store<obstacle::upload_begin, in_segments>>("cache::store in segments before an upload"),
+            of<cache_store<obstacle::upload_part, in_segments>>("cache::store in segments during an upload"),
+            of<cache_store<obstacle::upload_end, in_segments>>("cache::store in segments behind an upload"),
+            of<cache_store<obstacle::device, in_segments>>("cache::store in segments behind the device"),
+            of<load_fetch_layer<obstacle::tier, in_segments>>("fetch_layer in segments behind the tier"),
             of<cache_close<obstacle::tier>>("cache::close during reads"),
             of<cache_close<obstacle::device>>("cache::close during copies"),
             of<load_fetch_layer<obstacle::tier, by_chunk>>("fetch_layer behind the tier"),

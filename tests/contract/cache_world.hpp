@@ -24,6 +24,10 @@ inline oc::cache_options small_options(oc::layout where = oc::layout::chunk_obje
     o.stored_as = where;
     o.read_layouts = oc::layout_set::only(where);
     o.staging_bytes = 48 << 10;
+    // All of the five chunks in one segment, uploaded in several parts and read in several requests per layer.
+    o.part_bytes = 4 << 10;
+    if (where == oc::layout::segment_objects)
+        o.coalesce_bytes = 1;
     return o;
 }
 

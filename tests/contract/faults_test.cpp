@@ -162,7 +162,8 @@ TEST_CASE("a tier that fails at any step costs a miss, never a wrong row, a leak
                         break;
                     ++steps;
                 }
-                CHECK(steps >= 20);
+                // A segment of five chunks is few requests: that is what it is for.
+                CHECK(steps >= (layout == oc::layout::segment_objects ? 8 : 20));
             }
 }
 
@@ -219,7 +220,8 @@ TEST_CASE("storing to a device that fails at any step publishes whole chunks or 
                 faults::engine_run run;
                 faults::drive(w, run);
                 env.device.set_fuse(nullptr);
-                CHECK(run.stored.dropped == (fuse.fired() ? 1 : 0));
+                const std::size_t together = layout == oc::layout::segment_objects ? chunks : 1;
+                CHECK(run.stored.dropped == (fuse.fired() ? together : 0));
                 CHECK(run.stored.failed.ok() == !fuse.fired());
                 faults::check_engine(w, run);
             }

@@ -270,7 +270,8 @@ TEST_CASE("a cache over a store that breaks any one request misses, and never li
     const std::array faults = {fault::drop(point::request_head), fault::reset(point::response_head),
                                fault::drop(point::response_body, 300), fault::wrong_length(-7),
                                fault::error(503, "SlowDown")};
-    for (const oc::layout layout : {oc::layout::chunk_objects, oc::layout::layer_objects})
+    for (const oc::layout layout :
+         {oc::layout::chunk_objects, oc::layout::layer_objects, oc::layout::segment_objects})
         for (const bool stored_before : {true, false})
             for (const std::size_t first : {0, 2})
                 for (int at = 0;; ++at) {

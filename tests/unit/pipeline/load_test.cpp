@@ -118,7 +118,7 @@ asio::awaitable<void> load_all(world& w)
 
 TEST_CASE("what was stored comes back, layer by layer, in every layout")
 {
-    for (const layout where : {layout::chunk_objects, layout::layer_objects}) {
+    for (const layout where : {layout::chunk_objects, layout::layer_objects, layout::segment_objects}) {
         CAPTURE(name(where));
         load_test::world w(load_test::small_options(where));
         CHECK(w.stored.stored == 5);

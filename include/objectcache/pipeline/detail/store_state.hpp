@@ -117,16 +117,13 @@ private:
         }
     }
 
-    /** Segments are found by asking what the store has of the sequence; the other layouts' names say it, and are asked for
-        when they are written. */
+    /** What is there already need not be sent, in whatever layout it is. As a rule the match before this store has asked. */
     asio::awaitable<void> look()
     {
-        if (where_ != layout::segment_objects)
-            co_return;
         const time_point now = context_->time.now();
         for (const chunk_id& chunk : chunks_) {
             if (context_->index.is_absent(chunk, now))
-                co_return; // the match before this store has just looked
+                co_return;
             if (!context_->index.contains(chunk, now))
                 break;
         }
