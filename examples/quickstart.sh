@@ -15,7 +15,7 @@ bash examples/quickstart.sh [option]...    installs what is missing, builds, and
   --mbit N           its link, Mbit/s, both directions (default 400)
   --model DIR        a Hugging Face Llama checkpoint instead of the small one in the repository
   --prompt FILE      its prompt: text for a byte-level model, decimal token ids otherwise
-  --layout NAME      chunk_objects (default) or layer_objects
+  --layout NAME      segment_objects, chunk_objects or layer_objects (default: as suits the model)
   --stream-decode    also decode with only two layers of the prefix on the device, fetched again at every step
   -n N               tokens to generate (default 96)
   --no-install       install nothing

@@ -8,6 +8,7 @@
 
 #include <objectcache/kv/hash_chain.hpp>
 #include <objectcache/kv/object_key.hpp>
+#include <objectcache/kv/segment.hpp>
 #include <objectcache/s3/default_credentials_provider.hpp>
 #include <objectcache/s3/endpoint.hpp>
 
@@ -30,7 +31,7 @@ namespace {
 
 struct settings {
     std::filesystem::path model = "examples/llama/checkpoint", prompt = "examples/llama/prompt.txt";
-    std::string endpoint, bucket = "objectcache-quickstart", layout = "chunk_objects";
+    std::string endpoint, bucket = "objectcache-quickstart", layout = "auto";
     std::uint32_t tokens_per_chunk = 64;
     double shared = 0.875;
     std::size_t generate = 96;
@@ -82,10 +83,12 @@ struct access {
         oc::cache_options o;
         o.coalesce_bytes = s.coalesce_kib << 10;
         o.prefetch_depth = s.prefetch_depth;
-        const auto where = oc::parse_layout(s.layout);
-        if (!where)
-            throw complaint("--layout " + s.layout + ": chunk_objects or layer_objects");
-        o.stored_as = *where;
+        if (s.layout != "auto") {
+            o.stored_as = oc::parse_layout(s.layout);
+            if (!o.stored_as)
+                throw complaint("--layout " + s.layout +
+                                ": auto, segment_objects, chunk_objects or layer_objects");
+        }
         o.match_timeout = std::chrono::seconds(5);
         o.load_timeout = std::chrono::seconds(30);
         return o;
@@ -151,14 +154,15 @@ int prefill(const settings& s)
     const auto computed = steady::now();
     const auto report = run(io, create_and_store(store, model, seq, s.tokens_per_chunk));
     const double seconds = std::chrono::duration<double>(steady::now() - computed).count();
+    const oc::layout layout = store.cache.options().layout_for(scope_of(model, s.tokens_per_chunk).geometry);
     check(report.failed, "cannot store (" + std::to_string(report.dropped) + " chunks dropped)");
-    std::printf("process A: %zu tokens prefilled in %.0f ms; %zu chunks of %u tokens stored in %llu objects, "
-                "%.2f MB, in %.0f "
-                "ms (%s)\n",
-                prompt.size(), std::chrono::duration<double>(computed - began).count() * 1e3,
-                report.stored + report.present, s.tokens_per_chunk,
-                static_cast<unsigned long long>(report.requests), static_cast<double>(report.bytes) / 1e6,
-                seconds * 1e3, s.layout.c_str());
+    std::printf(
+        "process A: %zu tokens prefilled in %.0f ms; %zu chunks of %u tokens stored with %llu requests, "
+        "%.2f MB, in %.0f "
+        "ms (%s)\n",
+        prompt.size(), std::chrono::duration<double>(computed - began).count() * 1e3,
+        report.stored + report.present, s.tokens_per_chunk, static_cast<unsigned long long>(report.requests),
+        static_cast<double>(report.bytes) / 1e6, seconds * 1e3, std::string(oc::name(layout)).c_str());
     return 0;
 }
 
@@ -187,7 +191,7 @@ std::string why_nothing_matched(asio::io_context& io, const settings& s)
     auto page = run(io, store.tier.list("oc1/", "", 1, until));
     if (!page)
         return page.error().message();
-    return page->keys.empty()
+    return page->objects.empty()
                ? "the bucket holds no KV: run `prefill` first"
                : "the bucket holds KV only of other weights, chunk sizes or prompts than these";
 }
@@ -253,7 +257,7 @@ int answer(const settings& s)
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-asio::awaitable<oc::status> flip(oc::s3_tier& tier, std::string key)
+asio::awaitable<oc::status> flip(oc::s3_tier& tier, std::string key, std::uint64_t offset)
 {
     const auto until = oc::deadline(steady::now() + std::chrono::seconds(10));
     const auto found = co_await tier.stat(key, until);
@@ -264,10 +268,24 @@ asio::awaitable<oc::status> flip(oc::s3_tier& tier, std::string key)
     oc::status s = co_await tier.read(key, all, bytes, until);
     if (!s.ok())
         co_return s;
-    bytes[bytes.size() / 2] ^= std::byte{1};
+    bytes.at(offset) ^= std::byte{1};
     const oc::const_byte_span parts[] = {bytes};
     s = co_await tier.write(key, parts, oc::if_exists::replace, until);
     co_return s;
+}
+
+asio::awaitable<oc::prefix_match> find(access& store, oc::scope where, std::vector<oc::token_id> tokens)
+{
+    oc::prefix_match match = co_await store.cache.match(where, tokens);
+    co_return match;
+}
+
+oc::chunk_place where_is(const oc::prefix_match& match, std::size_t chunk)
+{
+    for (const oc::stored_run& run : match.runs)
+        if (run.first <= chunk && chunk < run.end())
+            return run.at(chunk);
+    throw complaint("chunk " + std::to_string(chunk) + " is not stored");
 }
 
 int damage(const settings& s)
@@ -279,9 +297,17 @@ int damage(const settings& s)
     const auto id = checked(oc::scope_id(scope_of(model, s.tokens_per_chunk)), "scope");
     const auto chain = oc::hash_chain(id, prompt, s.tokens_per_chunk);
     const std::size_t victim = chain.size() / 2;
-    const auto key =
-        oc::record_key({"", id}, *oc::parse_layout(s.layout), chain[victim], model.cfg().layers / 2);
-    check(run(io, flip(store.tier, key)), "cannot damage chunk " + std::to_string(victim));
+    const auto geometry = scope_of(model, s.tokens_per_chunk).geometry;
+    const auto layer = static_cast<oc::layer_id>(geometry.layers / 2);
+    const auto match = run(io, find(store, scope_of(model, s.tokens_per_chunk), prompt));
+    const auto place = where_is(match, victim);
+    const std::string key =
+        place.segment ? place.segment->key : oc::record_key({"", id}, place.where, chain[victim], layer);
+    const std::uint64_t record =
+        place.segment ? oc::segment_layer_range(geometry, place.segment->chunks, layer, place.index, 1).offset
+        : place.where == oc::layout::chunk_objects ? oc::chunk_layer_range(geometry, layer, 1).offset
+                                                   : 0;
+    check(run(io, flip(store.tier, key, record + 100)), "cannot damage chunk " + std::to_string(victim));
     std::printf("one byte of chunk %zu (tokens %zu ...) flipped in the store: %s\n", victim,
                 victim * s.tokens_per_chunk, key.c_str());
     return 0;
@@ -301,7 +327,8 @@ int main(int argc, char** argv)
         ->capture_default_str();
     app.add_option("--endpoint", s.endpoint, "URL of an S3 store (default: AWS_ENDPOINT_URL, AWS_REGION)");
     app.add_option("--bucket", s.bucket, "made if it does not exist")->capture_default_str();
-    app.add_option("--layout", s.layout, "chunk_objects or layer_objects")->capture_default_str();
+    app.add_option("--layout", s.layout, "auto, segment_objects, chunk_objects or layer_objects")
+        ->capture_default_str();
     app.add_option("--chunk-tokens", s.tokens_per_chunk, "tokens per chunk (G)")
         ->check(CLI::Range(1, 65536))
         ->capture_default_str();

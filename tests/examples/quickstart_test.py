@@ -77,9 +77,11 @@ class Quickstart(unittest.TestCase):
 
     def test_three_ways_and_streaming_say_the_same(self):
         texts = set()
-        for layout in "chunk_objects", "layer_objects":
-            self.good("prefill", "--layout", layout)
-            output = self.good("answer", "--layout", layout, "--stream-decode")
+        for layout in "chunk_objects", "layer_objects", "segment_objects":
+            # A bucket each: what is stored already is not stored again in another layout.
+            where = "--layout", layout, "--bucket", layout.replace("_", "-")
+            self.assertIn(f"({layout})", self.good("prefill", *where))
+            output = self.good("answer", *where, "--stream-decode")
             self.assertEqual(self.row(output, "recompute"), (0, 700))
             for way in "whole", "layerwise", "stream":
                 self.assertEqual(self.row(output, way), (576, 124))
@@ -92,7 +94,10 @@ class Quickstart(unittest.TestCase):
         self.good("prefill")
         after = sorted((p, p.stat().st_mtime_ns) for p in (self.folder / "objects").rglob("*") if p.is_file())
         self.assertEqual(before, after)
-        self.assertEqual(len(before), 9)
+        self.assertEqual(len(before), 1)  # nine chunks, one segment
+        self.good("prefill", "--layout", "chunk_objects")
+        self.assertEqual(before, sorted((p, p.stat().st_mtime_ns)
+                                        for p in (self.folder / "objects").rglob("*") if p.is_file()))
 
     def test_a_flipped_byte_is_recomputed_counted_and_reported(self):
         self.good("prefill")
