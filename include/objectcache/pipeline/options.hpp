@@ -20,8 +20,8 @@ struct cache_options {
     std::string key_prefix;
     /** How new chunks are stored; unless it is said, as layout_for() finds best. */
     std::optional<layout> stored_as;
-    /** What else is looked for, beside the layout that is stored. A scope that is stored in one layout costs nothing more,
-        once per `index_ttl` a process finds out by two listings of one key. */
+    /** What else is looked for, beside the layout that is stored. A scope that is stored in one layout costs nothing more:
+        once per `index_ttl` a process finds out by two listings of one key, beside the first match's questions. */
     layout_set read_layouts;
     /** Segments of a sequence that goes on in their region are stored again together with what comes now, so that a region
         stays a few segments: a chunk is stored mostly once or twice, and log2(chunks of a region) + 2 times at most. No: every
@@ -32,6 +32,9 @@ struct cache_options {
     std::size_t staging_bytes = std::size_t{256} << 20;
     /** Layers of one load whose bytes may be under way at once. More hide latency, fewer leave room for other loads. */
     std::uint32_t prefetch_depth = 4;
+    /** Ask for the next layers only when those before are about to have arrived (plan/layer_pacer.hpp), so that no layer takes
+        bandwidth from the one that compute waits for. No: as far ahead as prefetch_depth allows. */
+    bool pace_layers = true;
     /** Requests of all loads and stores under way at once. */
     std::uint32_t max_requests = 64;
     /** Objects, or parts of them, of one store that are written at once. */

@@ -163,7 +163,7 @@ TEST_CASE_FIXTURE(segments_fixture, "a cold match of any length is two rounds, a
         forget();
         tier.clear();
         CHECK(match(sequence(chunks)).chunks.size() == chunks);
-        CHECK(tier.count(call::stat) + tier.count(call::list) <= chunks / N + 2 + 2 + 2 * chunks);
+        CHECK(tier.count(call::stat) + tier.count(call::list) <= chunks / N + 2 + 2);
         tier.clear();
         CHECK(match(sequence(chunks)).chunks.size() == chunks);
         CHECK(tier.calls().empty());

@@ -8,9 +8,11 @@
 #include <objectcache/pipeline/event_scheduler.hpp>
 #include <objectcache/pipeline/options.hpp>
 #include <objectcache/pipeline/stats.hpp>
+#include <objectcache/plan/layer_pacer.hpp>
 #include <objectcache/store/prefix_index.hpp>
 #include <objectcache/store/tier.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <unordered_map>
 #include <utility>
@@ -49,11 +51,18 @@ struct pipeline_context {
     event_scheduler<Device> events;
     byte_budget requests;
     prefix_index index;
+    layer_pacer::knowledge link;                        // as the matches and loads so far saw it
     std::unordered_map<digest, layout_census> censuses; // of the scopes that were asked for: a handful
     cache_counters counters;
     task_group running; // loads and stores under way: what close() joins
     bool closing = false;
 
+    /** A request that brought nothing took so long. */
+    void saw_latency(duration took) noexcept
+    {
+        link.latency =
+            link.latency == duration::zero() ? took : std::min(took, link.latency + link.latency / 8);
+    }
     [[nodiscard]] deadline in(duration timeout) const noexcept { return deadline(time.now() + timeout); }
 };
 

@@ -20,7 +20,8 @@
 
 namespace objectcache::detail {
 
-/** The longest stored prefix of a chain: what this process knows already, then two rounds of questions for the rest. */
+/** The longest stored prefix of a chain: what this process knows already, then two rounds of questions for the rest; the first
+    time in a scope that is stored in several layouts, two more. */
 template <device Device, tier Tier>
 class prefix_finder : public std::enable_shared_from_this<prefix_finder<Device, Tier>> {
 public:
@@ -38,9 +39,10 @@ public:
         , keys_{context_->options.key_prefix, scope}
         , geometry_(geometry)
         , chain_(std::move(chain))
-        , known_(context_->index.known_prefix(chain_, context_->time.now()))
+        , places_(context_->index.known_prefix(chain_, context_->time.now()))
         , census_(census_of(scope))
-        , search_(chain_.size(), known_.size(), segment_chunks(geometry_), layouts())
+        , asked_(layouts())
+        , search_(chain_.size(), places_.size(), segment_chunks(geometry_), asked_)
         , urgency_(urgency)
         , until_(until)
     {}
@@ -48,6 +50,31 @@ public:
     [[nodiscard]] const std::vector<chunk_id>& chain() const noexcept { return chain_; }
 
     asio::awaitable<outcome> run()
+    {
+        auto keep = this->shared_from_this();
+        const std::size_t known = places_.size();
+        co_await search();
+        // The first time it is found out which layouts the scope has; where there are others, they may go on.
+        if (ended_by_.ok() && places_.size() < chain_.size() && layouts() != asked_) {
+            asked_ = layouts();
+            search_ = prefix_search(chain_.size(), places_.size(), segment_chunks(geometry_), asked_);
+            co_await search();
+        }
+        const time_point now = context_->time.now();
+        for (std::size_t i = known; i < places_.size(); ++i)
+            context_->index.add(chain_[i], places_[i], now);
+        if (places_.size() < chain_.size() && ended_by_.ok())
+            context_->index.mark_absent(chain_[places_.size()], now);
+        outcome out;
+        out.places = std::move(places_);
+        out.ended_by = ended_by_;
+        co_return out;
+    }
+
+private:
+    using layout_census = typename context::layout_census;
+
+    asio::awaitable<void> search()
     {
         auto keep = this->shared_from_this();
         for (auto round = search_.next_round(); !round.empty() && ended_by_.ok();
@@ -66,26 +93,13 @@ public:
                 cancellation.cancelled() != asio::cancellation_type::none)
                 ended_by_ = status(errc::cancelled);
         }
-        outcome out;
-        out.places = std::move(known_);
-        out.ended_by = ended_by_;
-        const std::size_t known = out.places.size();
         for (chunk_place& place : search_.places())
-            out.places.push_back(std::move(place));
-        const time_point now = context_->time.now();
-        for (std::size_t i = known; i < out.places.size(); ++i)
-            context_->index.add(chain_[i], out.places[i], now);
-        if (out.places.size() < chain_.size() && out.ended_by.ok())
-            context_->index.mark_absent(chain_[out.places.size()], now);
-        co_return out;
+            places_.push_back(std::move(place));
     }
-
-private:
-    using layout_census = typename context::layout_census;
 
     [[nodiscard]] layout own() const { return context_->options.layout_for(geometry_); }
 
-    /** A scope is nearly always stored in one layout: once it is known which it has, the others are not asked for. */
+    /** A scope is nearly always stored in one layout. Which others it has is found out beside the first questions. */
     [[nodiscard]] layout_census* census_of(const digest& scope)
     {
         layout_census& census = context_->censuses[scope];
@@ -95,8 +109,10 @@ private:
     }
     [[nodiscard]] layout_set layouts() const
     {
-        const layout_set read = context_->options.read_layouts, has = census_->has;
         layout_set out = layout_set::only(own());
+        if (census_->until <= context_->time.now())
+            return out;
+        const layout_set read = context_->options.read_layouts, has = census_->has;
         out.layer_objects |= read.layer_objects && has.layer_objects;
         out.chunk_objects |= read.chunk_objects && has.chunk_objects;
         out.segment_objects |= read.segment_objects && has.segment_objects;
@@ -180,8 +196,11 @@ private:
         if (request) {
             cache_counters::add(shared.counters.match_requests);
             std::string name = key;
+            const time_point asked = shared.time.now();
             const auto found = co_await shared.store.stat(std::move(name), self->until_);
             s = found.error();
+            if (s.ok() || s == condition::absent)
+                shared.saw_latency(shared.time.now() - asked);
             // An object of another size is of another geometry, or cut short: no reader could use it. A damaged one is
             // there, but not for readers: the store that follows will replace it.
             present =
@@ -217,9 +236,12 @@ private:
         for (unsigned pages = 0; s.ok() && pages < most_pages; ++pages) {
             cache_counters::add(shared.counters.match_requests);
             std::string name = prefix;
+            const time_point asked = shared.time.now();
             const auto page =
                 co_await shared.store.list(std::move(name), std::move(next), keys_per_page, self->until_);
             s = page.error();
+            if (s.ok())
+                shared.saw_latency(shared.time.now() - asked);
             if (!page.ok())
                 break;
             for (const object_entry& object : page->objects)
@@ -260,11 +282,12 @@ private:
     key_space keys_;
     kv_geometry geometry_;
     std::vector<chunk_id> chain_;
-    std::vector<chunk_place> known_;
-    layout_census* census_; // of the context, whose map does not move its values
+    std::vector<chunk_place> places_; // those that this process knows of, then also those found
+    layout_census* census_;           // of the context, whose map does not move its values
     layout_census fresh_;
     bool counted_ = false;
     unsigned counted_layouts_ = 0;
+    layout_set asked_;
     prefix_search search_;
     priority urgency_;
     deadline until_;

@@ -5,6 +5,7 @@
 #include <objectcache/kv/object_key.hpp>
 #include <objectcache/kv/pages.hpp>
 #include <objectcache/pipeline/detail/context.hpp>
+#include <objectcache/pipeline/detail/pacing.hpp>
 #include <objectcache/pipeline/detail/received.hpp>
 #include <objectcache/pipeline/load_report.hpp>
 #include <objectcache/pipeline/match.hpp>
@@ -48,6 +49,7 @@ public:
         , until_(context_->in(options.timeout > duration::zero() ? options.timeout
                                                                  : context_->options.load_timeout))
         , usable_(match_.chunks.size())
+        , pacing_(context_->executor, context_->link)
     {
         const std::size_t total = std::size_t{match_.geometry.layers} * options_.passes;
         for (std::size_t v = 0; v < total; ++v)
@@ -151,6 +153,7 @@ public:
                 fail_chunk(0, stop_reason_);
                 announce(v, stop_reason_.code());
             }
+        pacing_.stop();
         work_.cancel();
     }
 
@@ -207,6 +210,7 @@ private:
             }
             self->announce(v, self->layers_[v].failed);
         }
+        self->context_->link = self->pacing_.known();
         self->settled_.set();
     }
 
@@ -236,6 +240,9 @@ private:
                 const std::size_t first = self->index_of(group.first_layer, pass);
                 if (first >= shared.options.prefetch_depth)
                     (void)co_await self->layers_[first - shared.options.prefetch_depth].ready.wait();
+                if (shared.options.pace_layers)
+                    co_await self->pacing_.turn(self->until_.at());
+                const std::size_t number = self->pacing_.sent(group.fetches, group.bytes);
                 for (const load_fetch& fetch : plan->fetches_of(group)) {
                     status why = self->worth_fetching(fetch);
                     typename byte_budget::ticket request;
@@ -258,11 +265,13 @@ private:
                     if (why.ok())
                         why = self->worth_fetching(fetch);
                     if (!why.ok()) {
+                        self->pacing_.arrived(number, false);
                         self->note(fetch, fetch.chunk, why);
                         self->end(fetch, pass, why.code());
                         continue;
                     }
-                    self->work_.spawn(transfer(self, fetch, pass, std::move(request), std::move(staging)));
+                    self->work_.spawn(
+                        transfer(self, fetch, number, pass, std::move(request), std::move(staging)));
                 }
             }
         }
@@ -270,7 +279,8 @@ private:
 
     /** One read: into staging, verified, copied, and given back when the device is done with it. */
     static asio::awaitable<void> transfer(std::shared_ptr<load_state> self, load_fetch fetch,
-                                          std::uint32_t pass, byte_budget::ticket request, lease staging)
+                                          std::size_t number, std::uint32_t pass, byte_budget::ticket request,
+                                          lease staging)
     {
         context& shared = *self->context_;
         for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
@@ -281,6 +291,7 @@ private:
         std::string key = self->key_of(fetch);
         status ended = co_await shared.store.read(std::move(key), fetch.range, staging.bytes(), self->until_);
         request.release();
+        self->pacing_.arrived(number, ended.ok());
         std::uint32_t intact = 0; // chunks: the leading ones of the fetch
         if (ended.ok())
             ended = received(self->match_, fetch, staging.bytes()).verify(intact);
@@ -476,6 +487,7 @@ private:
     std::deque<layer_state> layers_; // by pass, then layer; latches do not move
     typename Device::gates gates_;
     std::atomic<std::size_t> usable_; // chunks before the first hole
+    pacing pacing_;
     status first_failure_;
     bool stopped_ = false;
     status stop_reason_;
