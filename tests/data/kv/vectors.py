@@ -60,3 +60,45 @@ header += bytes(248 - len(header))
 header += struct.pack("<Q", xxhash.xxh3_64_intdigest(header))
 print("SHA-256 of an object header ", hashlib.sha256(header).hexdigest())
 print("its last 8 bytes            ", header[-8:].hex())
+
+# Segments: chunks 2 ... 5 of a region that begins with the chain's chunk 0, for the geometry above (N = 32), and chunks
+# 5 ... 9 in a region of 128 (G = 16), where only every second chunk is marked.
+BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+def region_chunks(layers, kv_heads, head_size, tokens, dtype, form):
+    slice_bytes = tokens * (1 if form else 2) * kv_heads * head_size * (4, 2, 2, 1, 1, 1)[dtype]
+    n = 1
+    while 2 * n <= 256 and 2 * n * slice_bytes <= 8 << 20 and 2 * n * tokens <= 4096:
+        n *= 2
+    return n
+
+
+def segment_name(per_region, region, offset, chunks):
+    stride = (per_region + 63) // 64
+    marks = ""
+    for place in range(offset, offset + chunks):
+        if (place + 1) % stride == 0:
+            bits = int.from_bytes(region[place][16:19], "big")
+            marks += BASE64URL[bits >> 18] + BASE64URL[bits >> 12 & 63] + BASE64URL[bits >> 6 & 63]
+    return f"{offset:03}-{chunks:03}.{region[offset + chunks - 1][:16].hex()}.{marks}"
+
+
+def segment_head(header, ids):
+    seed = struct.unpack("<Q", header[-8:])[0]
+    table = b"".join(ids)
+    return header + table + struct.pack("<Q", xxhash.xxh3_64_intdigest(table, seed=seed))
+
+
+tokens = [(i * 2654435761) & 0xffffffff for i in range(64 * 8)]
+region = chain(plain, tokens, 64)
+assert region_chunks(*llama) == 32 and region_chunks(32, 8, 128, 16, 2, 0) == 128
+print("name of a segment           ", segment_name(32, region, 2, 4))
+print("and with every second marked", segment_name(128, chain(plain, tokens, 16), 5, 5))
+header = b"OBJCACHE" + struct.pack("<HBBB3x", 1, 3, 0, 2) + struct.pack("<IIII", 32, 8, 128, 64)
+header += struct.pack("<QI4x", 128, 4) + struct.pack("<Q8x", 64 * 2 * 8 * 128 * 2)
+header += plain + region[2] + region[1]
+header += bytes(248 - len(header))
+header += struct.pack("<Q", xxhash.xxh3_64_intdigest(header))
+head = segment_head(header, region[2:6])
+print("SHA-256 of its head         ", hashlib.sha256(head).hexdigest(), len(head))

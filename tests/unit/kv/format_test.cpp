@@ -195,9 +195,11 @@ TEST_CASE("an intact header of somebody else's making is refused for what is wro
     CHECK(forged_header([](std::byte*) {}).ok());
     const auto error = [](auto change) { return forged_header(change).error(); };
     CHECK(error([](std::byte* h) { h[8] = std::byte{2}; }) == errc::unknown_version);
-    CHECK(error([](std::byte* h) { h[10] = std::byte{3}; }) == errc::unknown_version);
+    CHECK(error([](std::byte* h) { h[10] = std::byte{4}; }) == errc::unknown_version);
     CHECK(error([](std::byte* h) { h[10] = std::byte{0}; }) == errc::unknown_version);
-    CHECK(error([](std::byte* h) { h[40] = std::byte{2}; }) == errc::unknown_version);
+    CHECK(error([](std::byte* h) { h[40] = std::byte{2}; }) ==
+          errc::unknown_version); // only a segment has two
+    CHECK(error([](std::byte* h) { h[40] = std::byte{0}; }) == errc::unknown_version);
     for (const int reserved : {13, 15, 44, 47, 56, 63, 160, 200, 247})
         CHECK(error([&](std::byte* h) { h[reserved] = std::byte{1}; }) == errc::unknown_version);
     CHECK(error([](std::byte* h) { h[11] = std::byte{7}; }) == errc::wrong_geometry);
@@ -246,6 +248,7 @@ TEST_CASE("a header of another chunk says what differs")
     CHECK(differs([](object_header& h) { h.chunk = {}; }) == errc::wrong_chunk);
     CHECK(differs([](object_header& h) { h.previous = {}; }) == errc::wrong_chunk);
     CHECK(differs([](object_header& h) { h.first_token = 0; }) == errc::wrong_chunk);
+    CHECK(differs([](object_header& h) { h.chunks = 2; }) == errc::wrong_chunk);
     CHECK(differs([](object_header& h) { h.where = layout::layer_objects; }) == errc::wrong_chunk);
 }
 

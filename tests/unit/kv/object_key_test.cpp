@@ -31,6 +31,9 @@ TEST_CASE("keys are as documented")
 
 TEST_CASE("records and commits of each layout")
 {
+    CHECK(layout_prefix(keys, layout::chunk_objects) == keys.root() + "c/");
+    CHECK(layout_prefix(keys, layout::layer_objects) == keys.root() + "l/");
+    CHECK(layout_prefix(keys, layout::segment_objects) == keys.root() + "s/");
     CHECK(record_key(keys, layout::chunk_objects, chunk, 3) == chunk_key(keys, chunk));
     CHECK(record_key(keys, layout::layer_objects, chunk, 3) == layer_key(keys, chunk, 3));
     CHECK(commit_key(keys, layout::chunk_objects, chunk) == chunk_key(keys, chunk));
