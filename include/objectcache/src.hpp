@@ -17,6 +17,7 @@
 #include <objectcache/kv/impl/pages.ipp>
 #include <objectcache/kv/impl/scope.ipp>
 #include <objectcache/kv/impl/segment.ipp>
+#include <objectcache/plan/impl/layout_policy.ipp>
 #include <objectcache/plan/impl/load_plan.ipp>
 #include <objectcache/plan/impl/prefix_search.ipp>
 #include <objectcache/plan/impl/presence_search.ipp>
