@@ -187,7 +187,7 @@ std::string why_nothing_matched(asio::io_context& io, const settings& s)
     auto page = run(io, store.tier.list("oc1/", "", 1, until));
     if (!page)
         return page.error().message();
-    return page->keys.empty()
+    return page->objects.empty()
                ? "the bucket holds no KV: run `prefill` first"
                : "the bucket holds KV only of other weights, chunk sizes or prompts than these";
 }

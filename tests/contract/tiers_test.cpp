@@ -71,8 +71,13 @@ TEST_CASE_TEMPLATE("a tier lists keys in order, by prefix and in pages", Tier, O
         do {
             const auto page = await(env, c::list(tier, "p/", next, 3));
             REQUIRE(page.ok());
-            CHECK(page->keys.size() <= 3);
-            keys.insert(keys.end(), page->keys.begin(), page->keys.end());
+            CHECK(page->objects.size() <= 3);
+            for (const oc::object_entry& object : page->objects) {
+                keys.push_back(object.key);
+                CHECK(object.size == 4);
+                CHECK(object.modified > std::chrono::system_clock::time_point());
+                CHECK(object.modified < std::chrono::system_clock::time_point::max());
+            }
             next = page->next;
             ++pages;
         } while (!next.empty() && pages < 10);
@@ -80,7 +85,7 @@ TEST_CASE_TEMPLATE("a tier lists keys in order, by prefix and in pages", Tier, O
         CHECK(pages == 2);
         const auto none = await(env, c::list(tier, "x/", "", 3));
         REQUIRE(none.ok());
-        CHECK(none->keys.empty());
+        CHECK(none->objects.empty());
         CHECK(none->next.empty());
     }
     env.destroy_context();
@@ -138,7 +143,7 @@ TEST_CASE_TEMPLATE("an object in parts is there when its upload is completed, an
         CHECK(await(env, c::stat(tier, "a b/1")).error() == oc::condition::absent);
         const auto listed = await(env, c::list(tier, "", "", 10));
         REQUIRE(listed.ok());
-        CHECK(listed->keys.empty());
+        CHECK(listed->objects.empty());
 
         const auto complete = [&](const std::vector<std::string>& tags) {
             return await(env, c::complete_upload(tier, "a b/1", *id, tags, oc::if_exists::keep));
