@@ -72,8 +72,12 @@ TEST_CASE_TEMPLATE("a tier lists keys in order, by prefix and in pages", Tier, O
             const auto page = await(env, c::list(tier, "p/", next, 3));
             REQUIRE(page.ok());
             CHECK(page->objects.size() <= 3);
-            for (const oc::object_entry& object : page->objects)
+            for (const oc::object_entry& object : page->objects) {
                 keys.push_back(object.key);
+                CHECK(object.size == 4);
+                CHECK(object.modified > std::chrono::system_clock::time_point());
+                CHECK(object.modified < std::chrono::system_clock::time_point::max());
+            }
             next = page->next;
             ++pages;
         } while (!next.empty() && pages < 10);

@@ -4,6 +4,7 @@
 
 #include <objectcache/s3/detail/uri_encode.hpp>
 #include <objectcache/s3/detail/xml_text.hpp>
+#include <objectcache/s3/sigv4.hpp>
 #include <objectcache/s3/xml.hpp>
 
 #include <algorithm>
@@ -32,6 +33,13 @@ std::string written(const s3::list_page& page)
         append_element(out, "Key", encoded(object.key));
         append_element(out, "Size", std::to_string(object.size));
         append_element(out, "ETag", object.etag);
+        if (object.modified != std::chrono::system_clock::time_point::max()) {
+            const auto at = std::chrono::floor<std::chrono::seconds>(object.modified);
+            const std::string basic = s3::format_amz_date(at); // 20300102T030405Z
+            append_element(out, "LastModified",
+                           basic.substr(0, 4) + '-' + basic.substr(4, 2) + '-' + basic.substr(6, 5) + ':' +
+                               basic.substr(11, 2) + ':' + basic.substr(13));
+        }
         out += "</Contents>";
     }
     for (const std::string& prefix : page.common_prefixes) {
@@ -69,7 +77,8 @@ void list_xml(std::string_view input)
                 std::equal(again->objects.begin(), again->objects.end(), page->objects.begin(),
                            page->objects.end(),
                            [](const s3::list_entry& a, const s3::list_entry& b) {
-                               return a.key == b.key && a.size == b.size && a.etag == b.etag;
+                               return a.key == b.key && a.size == b.size && a.etag == b.etag &&
+                                      a.modified == b.modified;
                            }),
             "and is the same");
 }

@@ -3,6 +3,7 @@
 
 #include <objectcache/core/result.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -26,6 +27,8 @@ struct list_entry {
     std::string key;
     std::uint64_t size = 0; ///< bytes
     std::string etag;       ///< with its quotes, as sent
+    /** To the second. The end of time if the store does not say: then it is never older than anything. */
+    std::chrono::system_clock::time_point modified = std::chrono::system_clock::time_point::max();
 };
 
 /** One page of a listing, in the store's order: that of the keys' bytes. */

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/io/clock.hpp>
 #include <objectcache/store/tier.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <list>
 #include <map>
@@ -62,6 +64,7 @@ private:
     struct object {
         std::string key;
         std::shared_ptr<std::vector<std::byte>> bytes;
+        std::chrono::system_clock::time_point written;
     };
     using recency = std::list<object>; // most recent first
 

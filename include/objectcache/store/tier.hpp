@@ -30,11 +30,14 @@ enum class if_exists {
     replace ///< write anyway: what is there was found damaged
 };
 
-/** What a listing says of an object. */
+/** One object of a listing. */
 struct object_entry {
     std::string key;
-    std::uint64_t size = 0;
-    std::chrono::system_clock::time_point modified{};
+    std::uint64_t size = 0; ///< bytes
+    /** When it was written, by the tier's clock and perhaps only to the second. The end of time if the tier does not know. */
+    std::chrono::system_clock::time_point modified = std::chrono::system_clock::time_point::max();
+
+    friend bool operator==(const object_entry&, const object_entry&) = default;
 };
 
 /** One page of a listing, in byte order of the keys. */
@@ -54,7 +57,7 @@ inline constexpr std::uint32_t most_parts_per_object = 10'000;
     - `write(key, parts, mode, until)` publishes the concatenated parts atomically; safe to repeat and to race.
     - `stat(key, until)`: `condition::absent` when there is none.
     - `remove(key, until)`: success when there is none.
-    - `list(prefix, continuation, most, until)`: up to `most` keys beginning with `prefix`; `continuation` is empty for the
+    - `list(prefix, continuation, most, until)`: up to `most` objects whose keys begin with `prefix`; `continuation` is empty for the
       first page, then `key_page::next`, whose form is the tier's own.
 
     Objects too large to be had in one piece are uploaded in parts, which nobody sees before the upload is completed:

@@ -110,6 +110,8 @@ TEST_CASE("xml: a page of a listing")
     CHECK(page->objects[0].etag == "\"d41d\"");
     CHECK(page->objects[1].key == "p/z");
     CHECK(page->objects[1].size == 0);
+    CHECK(page->objects[0].modified == std::chrono::sys_days(std::chrono::year(2024) / 1 / 1));
+    CHECK(page->objects[1].modified == std::chrono::system_clock::time_point::max()); // it does not say
     CHECK(page->continuation == "a&b==");
     CHECK(page->common_prefixes == std::vector<std::string>{"p/"});
 
@@ -132,6 +134,11 @@ TEST_CASE("xml: a listing that is not whole is no listing")
           "<ListBucketResult><Contents/></ListBucketResult>",
           "<ListBucketResult><Contents><Key>k</Key><Size>-1</Size></Contents></ListBucketResult>",
           "<ListBucketResult><Contents><Key>k</Key><Size>18446744073709551616</Size></Contents>"
+          "</ListBucketResult>",
+          "<ListBucketResult><Contents><Key>k</Key><LastModified>yesterday</LastModified></Contents>"
+          "</ListBucketResult>",
+          "<ListBucketResult><Contents><Key>k</Key><LastModified>2024-13-01T00:00:00Z</LastModified></"
+          "Contents>"
           "</ListBucketResult>",
           "<ListBucketResult><EncodingType>url</EncodingType><Contents><Key>%</Key></Contents>"
           "</ListBucketResult>"})

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/store/memory_tier.hpp>
 
+#include <objectcache/testing/manual_clock.hpp>
 #include <objectcache/testing/run_coroutine.hpp>
 
 #include <support/run.hpp>
@@ -89,6 +90,27 @@ TEST_CASE_FIXTURE(memory_tier_test::fixture, "replacing and removing keep the ac
     CHECK(run(tier.remove("a", deadline::never())).ok());
     CHECK(tier.bytes() == 0);
     CHECK_FALSE(tier.find("a"));
+}
+
+TEST_CASE("memory_tier: a listing says when an object was written last")
+{
+    asio::io_context io;
+    auto& time = asio::make_service<testing::manual_clock>(io);
+    memory_tier tier(io.get_executor(), 100);
+    const auto write = [&](std::string key, std::vector<std::byte> bytes, if_exists mode) {
+        const std::array parts = {const_byte_span(bytes)};
+        CHECK(support::run(io, tier.write(std::move(key), parts, mode, deadline::never())).ok());
+    };
+    const auto first = time.date();
+    write("a", std::vector<std::byte>(1), if_exists::keep);
+    time.advance(std::chrono::hours(1));
+    write("a", std::vector<std::byte>(2), if_exists::keep); // nothing
+    write("b", std::vector<std::byte>(3), if_exists::keep);
+    using entries = std::vector<object_entry>;
+    const auto list = [&] { return support::run(io, tier.list("", "", 10, deadline::never())); };
+    CHECK(list()->objects == entries{{"a", 1, first}, {"b", 3, time.date()}});
+    write("a", std::vector<std::byte>(2), if_exists::replace);
+    CHECK(list()->objects == entries{{"a", 2, time.date()}, {"b", 3, time.date()}});
 }
 
 TEST_CASE_FIXTURE(memory_tier_test::fixture,

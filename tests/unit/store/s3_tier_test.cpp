@@ -19,7 +19,7 @@ namespace s3_tier_test {
 
 using namespace objectcache;
 
-std::vector<std::string> keys_of(const key_page& page)
+inline std::vector<std::string> keys_of(const key_page& page)
 {
     std::vector<std::string> out;
     for (const object_entry& object : page.objects)
@@ -53,10 +53,11 @@ TEST_CASE("s3_tier: a key prefix keeps tenants of one bucket apart")
         CHECK(beside.ok());
         const auto under = co_await one.list("a/", "", 10, deadline::never());
         REQUIRE(under);
-        CHECK(keys_of(*under) == std::vector<std::string>{"a/1", "a/2"});
+        CHECK(s3_tier_test::keys_of(*under) == std::vector<std::string>{"a/1", "a/2"});
         const auto all = co_await whole.list("", "", 10, deadline::never());
         REQUIRE(all);
-        CHECK(keys_of(*all) == std::vector<std::string>{"one/a/1", "one/a/2", "one/b", "one/more+ /a/1"});
+        CHECK(s3_tier_test::keys_of(*all) ==
+              std::vector<std::string>{"one/a/1", "one/a/2", "one/b", "one/more+ /a/1"});
         std::vector<std::byte> into(10);
         const status read = co_await one.read("b", {50, 10}, into, deadline::never());
         CHECK(read.ok());

@@ -3,6 +3,7 @@
 
 #include <objectcache/core/config.hpp>
 #include <objectcache/s3/detail/ascii.hpp>
+#include <objectcache/s3/detail/iso8601.hpp>
 #include <objectcache/s3/detail/uri_encode.hpp>
 #include <objectcache/s3/detail/xml_scanner.hpp>
 #include <objectcache/s3/xml.hpp>
@@ -84,6 +85,11 @@ OBJECTCACHE_DECL result<list_page> parse_list_page(std::string_view xml)
                     if (!size)
                         return malformed("the size of an object is not a number");
                     entry.size = *size;
+                } else if (path[1] == "LastModified") {
+                    const auto at = detail::parse_iso8601(detail::trimmed(scan.text()));
+                    if (!at)
+                        return malformed("the time of an object is not ISO 8601");
+                    entry.modified = *at;
                 }
             } else if (path.size() == 2 && path[0] == "CommonPrefixes" && path[1] == "Prefix") {
                 out.common_prefixes.push_back(scan.text());

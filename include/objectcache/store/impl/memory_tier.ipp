@@ -106,7 +106,7 @@ memory_tier::list(std::string prefix, std::string continuation, std::size_t most
             page.next = page.objects.empty() ? continuation : page.objects.back().key;
             break;
         }
-        page.objects.push_back({it->first, it->second->bytes->size()});
+        page.objects.push_back({it->first, it->second->bytes->size(), it->second->written});
     }
     co_return page;
 }
@@ -212,7 +212,8 @@ OBJECTCACHE_DECL void memory_tier::make_room(std::uint64_t size)
 OBJECTCACHE_DECL void memory_tier::publish(std::string key, std::vector<std::byte> bytes)
 {
     used_ += bytes.size();
-    order_.push_front({key, std::make_shared<std::vector<std::byte>>(std::move(bytes))});
+    const auto now = clock::of(executor_).date();
+    order_.push_front({key, std::make_shared<std::vector<std::byte>>(std::move(bytes)), now});
     index_.emplace(std::move(key), order_.begin());
 }
 

@@ -94,10 +94,11 @@ OBJECTCACHE_DECL asio::awaitable<result<key_page>> s3_tier::list(std::string pre
         co_return page.error();
     key_page out;
     out.next = page->continuation;
+    out.objects.reserve(page->objects.size());
     for (auto& object : page->objects) {
         if (!object.key.starts_with(key_prefix_))
             co_return result<key_page>(errc::malformed_response, "a key that was not asked for");
-        out.objects.push_back({object.key.substr(key_prefix_.size()), object.size});
+        out.objects.push_back({object.key.substr(key_prefix_.size()), object.size, object.modified});
     }
     co_return out;
 }
