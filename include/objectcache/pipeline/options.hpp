@@ -4,7 +4,7 @@
 #include <objectcache/core/deadline.hpp>
 #include <objectcache/core/error.hpp>
 #include <objectcache/kv/layout.hpp>
-#include <objectcache/kv/segment.hpp>
+#include <objectcache/plan/layout_policy.hpp>
 #include <objectcache/plan/prefix_search.hpp>
 
 #include <cstddef>
@@ -18,8 +18,11 @@ namespace objectcache {
 struct cache_options {
     /** In front of every key, for instance "team-a/". */
     std::string key_prefix;
-    /** How new chunks are stored; unless it is said, as layout_for() finds best. */
+    /** How new chunks are stored; unless it is said, as choose_layout() finds best for their shape and `costs`. All writers
+        of a scope should agree, so that its prefixes are found with few questions. */
     std::optional<layout> stored_as;
+    /** What a request to the store takes, and what the link brings. */
+    storage_costs costs;
     /** What else is looked for, beside the layout that is stored. A scope that is stored in one layout costs nothing more:
         once per `index_ttl` a process finds out by two listings of one key, beside the first match's questions. */
     layout_set read_layouts;
@@ -58,11 +61,9 @@ struct cache_options {
     duration index_ttl = std::chrono::minutes(10);
 
     /** What new chunks of that shape are stored as. */
-    [[nodiscard]] layout layout_for(const kv_geometry& geometry) const noexcept
+    [[nodiscard]] layout layout_for(const kv_geometry& geometry) const
     {
-        if (stored_as)
-            return *stored_as;
-        return segment_chunks(geometry) > 1 ? layout::segment_objects : layout::chunk_objects;
+        return stored_as ? *stored_as : choose_layout(geometry, costs);
     }
 
     /** @par Errors `condition::invalid`, with the member's name. */

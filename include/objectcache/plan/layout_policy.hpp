@@ -9,7 +9,7 @@
 
 /** @file
     Which layout suits which store: what it takes to store, find and load a prefix in each of them, in requests, bytes,
-    seconds and money. Arithmetic only; a tier is measured by store/measure_costs.hpp. */
+    seconds and money. Arithmetic only. */
 
 namespace objectcache {
 
@@ -25,7 +25,7 @@ struct storage_costs {
     std::uint32_t layers_under_way = 4;    ///< see cache_options::prefetch_depth; > 0
     std::uint64_t coalesce_bytes = std::uint64_t{1} << 20; ///< see cache_options; 0: a request per slice
     std::uint64_t part_bytes = std::uint64_t{16}
-                               << 20; ///< larger objects are uploaded in such parts; 0: in one
+                               << 20; ///< segments of over twice that are uploaded in such parts; 0: in one
     bool ranged_reads = true;         ///< no: every object can only be read whole
 
     double per_1000_puts = 0.005; ///< dollars; each part of an upload, its beginning and its end are one

@@ -484,3 +484,34 @@ TEST_CASE_FIXTURE(cache_test::fixture, "the numbers add up")
     CHECK(s.chunks_stored == 3);
     CHECK_FALSE(close());
 }
+
+TEST_CASE_FIXTURE(cache_test::fixture,
+                  "a layer that is gone under its manifest, or cut short, is stored again")
+{
+    options.stored_as = layout::layer_objects;
+    forget();
+    const auto tokens = kv_fixture::tokens(3 * G + 1);
+    kv_fixture::memory source(shape, 3 * G + 1), target(shape, 3 * G + 1);
+    source.fill();
+    CHECK(store(tokens, source).stored == 3);
+    const key_space keys{"", *scope_id(where)};
+    const std::string lost = layer_key(keys, chain(tokens)[1], 2);
+    CHECK(run(tier.remove(lost, deadline::never())).ok());
+    for (const bool mended : {false, true}) {
+        forget();
+        const prefix_match found = match(tokens);
+        CHECK(found.chunks.size() == 3); // who looks only sees manifests
+        auto load = kv.load(found, target.pages());
+        const load_report report = run(load.finish(asio::use_awaitable));
+        CHECK(report.usable_tokens == (mended ? 3 : 1) * G);
+        CHECK(match(tokens).chunks.size() == (mended ? 3 : 1));
+        CHECK(store(tokens, source).failed.ok());
+    }
+    // An object of a wrong size is seen by the match, and replaced by the store behind it.
+    tier.stored().find(manifest_key(keys, chain(tokens)[0]))->pop_back();
+    forget();
+    CHECK(match(tokens).empty());
+    CHECK(store(tokens, source).failed.ok());
+    forget();
+    CHECK(match(tokens).chunks.size() == 3);
+}

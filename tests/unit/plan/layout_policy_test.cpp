@@ -79,7 +79,8 @@ TEST_CASE("layout_policy: reads of chunk objects are those that are planned")
 {
     for (const std::uint32_t g : {16u, 64u, 256u})
         for (const std::size_t chunks : {std::size_t{1}, std::size_t{100}, std::size_t{5000}}) {
-            const auto plan = plan_load(llama_8b(g), chunks);
+            const std::vector<stored_run> runs = {{0, chunks, {layout::chunk_objects}}};
+            const auto plan = plan_load(llama_8b(g), runs);
             REQUIRE(plan);
             const layout_cost cost = cost_of(layout::chunk_objects, llama_8b(g), chunks);
             CHECK(cost.load_requests == plan->fetches.size());

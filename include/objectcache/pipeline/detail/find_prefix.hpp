@@ -203,8 +203,9 @@ private:
                 shared.saw_latency(shared.time.now() - asked);
             // An object of another size is of another geometry, or cut short: no reader could use it. A damaged one is
             // there, but not for readers: the store that follows will replace it.
-            present =
-                found.ok() && found->size == expected && !shared.index.is_damaged(key, shared.time.now());
+            if (found.ok() && found->size != expected)
+                shared.index.mark_damaged(key, shared.time.now());
+            present = found.ok() && !shared.index.is_damaged(key, shared.time.now());
         }
         self->failed(s);
         if (question.what != ask::segment) {
@@ -261,8 +262,11 @@ private:
         stored_run out;
         const auto ids = region(number);
         const auto name = parse_segment_name(ids.front(), std::string_view(object.key).substr(prefix));
-        if (!name || object.size != segment_bytes(geometry_, name->chunks) ||
-            context_->index.is_damaged(object.key, context_->time.now()))
+        if (!name)
+            return out;
+        if (object.size != segment_bytes(geometry_, name->chunks))
+            context_->index.mark_damaged(object.key, context_->time.now());
+        if (context_->index.is_damaged(object.key, context_->time.now()))
             return out;
         out.chunks = shared_chunks(geometry_, *name, ids);
         if (out.chunks == 0)

@@ -390,25 +390,21 @@ private:
     {
         // Only the first to find a hole, and only what was read: a refused or given up load says nothing about the store.
         if (!stopped_ && chunk < usable_.load(std::memory_order_relaxed)) {
-            if (why == condition::corrupt) {
+            const bool corrupt = why == condition::corrupt, absent = why == condition::absent;
+            const chunk_place& at = match_.runs[fetch.run].place;
+            if (corrupt)
                 cache_counters::add(context_->counters.chunks_corrupt);
-                const chunk_place& at = match_.runs[fetch.run].place;
+            if (absent)
+                cache_counters::add(context_->counters.chunks_absent);
+            // A layer that is gone under its manifest is damage to the chunk: nobody would store it again otherwise.
+            if (corrupt || (absent && at.where == layout::layer_objects))
                 context_->index.mark_damaged(at.segment ? at.segment->key
                                                         : commit_key(keys_, at.where, match_.chunks[chunk]),
                                              context_->time.now());
-                forget_object(fetch);
-            } else if (why == condition::absent) {
-                cache_counters::add(context_->counters.chunks_absent);
-                forget_object(fetch);
-            }
+            for (std::size_t i = fetch.chunk; i < fetch.end() && (corrupt || absent); ++i)
+                context_->index.forget(match_.chunks[i]);
         }
         fail_chunk(chunk, why);
-    }
-
-    void forget_object(const load_fetch& fetch)
-    {
-        for (std::size_t chunk = fetch.chunk; chunk < fetch.end(); ++chunk)
-            context_->index.forget(match_.chunks[chunk]);
     }
 
     /** The parts of `fetch` end here; nothing was enqueued for them. */

@@ -6,7 +6,7 @@
 #include <objectcache/kv/segment.hpp>
 #include <objectcache/plan/layout_policy.hpp>
 #include <objectcache/plan/load_plan.hpp>
-#include <objectcache/plan/prefix_search.hpp>
+#include <objectcache/plan/presence_search.hpp>
 
 #include <algorithm>
 
@@ -36,9 +36,10 @@ OBJECTCACHE_DECL std::uint64_t reads_of_a_chunk(std::uint32_t layers, std::uint3
     return reads;
 }
 
+/** Requests that write a segment; the objects of the other layouts are one each. */
 OBJECTCACHE_DECL std::uint64_t puts_of(std::uint64_t object, const storage_costs& costs) noexcept
 {
-    if (costs.part_bytes == 0 || object <= costs.part_bytes)
+    if (costs.part_bytes == 0 || object <= 2 * costs.part_bytes)
         return 1;
     return (object + costs.part_bytes - 1) / costs.part_bytes + 2;
 }
@@ -46,7 +47,7 @@ OBJECTCACHE_DECL std::uint64_t puts_of(std::uint64_t object, const storage_costs
 /** Probes of a search that finds everything. */
 OBJECTCACHE_DECL std::uint64_t probes_of(std::size_t places)
 {
-    return prefix_search(places).next_round().size();
+    return presence_search(places).next_round().size();
 }
 
 /** Bytes per second of `under_way` parallel reads of `size` bytes each. */
@@ -68,13 +69,13 @@ OBJECTCACHE_DECL layout_cost cost_of(layout where, const kv_geometry& geometry, 
     out.loaded_bytes = layers * chunks * record_bytes(geometry);
     switch (where) {
     case layout::layer_objects:
-        out.store_requests = chunks * (layers * detail::puts_of(record_bytes(geometry), costs) + 1);
+        out.store_requests = chunks * (layers + 1);
         out.stored_bytes = out.loaded_bytes + chunks * header_bytes;
         out.match_heads = detail::probes_of(chunks);
         out.load_requests = layers * chunks;
         break;
     case layout::chunk_objects:
-        out.store_requests = chunks * detail::puts_of(object_bytes(where, geometry), costs);
+        out.store_requests = chunks;
         out.stored_bytes = chunks * object_bytes(where, geometry);
         out.match_heads = detail::probes_of(chunks);
         out.load_requests = chunks * detail::reads_of_a_chunk(
@@ -86,8 +87,7 @@ OBJECTCACHE_DECL layout_cost cost_of(layout where, const kv_geometry& geometry, 
         const auto rest = static_cast<std::uint32_t>(chunks % per_region);
         out.store_requests = whole * detail::puts_of(segment_bytes(geometry, per_region), costs);
         out.stored_bytes = whole * segment_bytes(geometry, per_region);
-        if (whole != 0)
-            out.match_heads = detail::probes_of(static_cast<std::size_t>(whole));
+        out.match_heads = whole;
         // How a region goes on that is not full, only a listing tells.
         if (rest != 0) {
             out.store_requests += detail::puts_of(segment_bytes(geometry, rest), costs);
