@@ -12,7 +12,7 @@ set -euo pipefail
 
 build=(cmake ninja-build g++ pkg-config libboost1.81-dev libssl-dev libxxhash-dev liburing-dev libcli11-dev libopenblas-dev)
 test=(doctest-dev python3 clang-14 libclang-rt-14-dev clang-format-14)
-rgw=(ceph-mon ceph-osd radosgw ceph-common curl openssl python3-boto3 s3cmd)
+rgw=(ceph-mon ceph-osd radosgw ceph-common curl openssl python3-boto3 python3-xxhash s3cmd)
 bench=(nginx-light libcurl4-openssl-dev python3-awscrt)
 
 list_only=''

@@ -22,7 +22,8 @@ namespace objectcache::fuzz {
     X(aws_chunked)                                                                                           \
     X(server_request)                                                                                        \
     X(endpoint_url)                                                                                          \
-    X(sigv4)
+    X(sigv4)                                                                                                 \
+    X(segment)
 
 #define OBJECTCACHE_FUZZ_DECLARE(name) void name(std::string_view input);
 OBJECTCACHE_FUZZ_TARGETS(OBJECTCACHE_FUZZ_DECLARE)

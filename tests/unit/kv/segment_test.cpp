@@ -193,6 +193,14 @@ TEST_CASE("names of another region, of another geometry, or of nothing share not
     CHECK(changed([](segment_name& s) { s.last[0] ^= std::byte{1}; }) == 31);
     CHECK(shared_chunks(with_chunks_of(16), name, ids) == 0); // marks every second chunk
     CHECK(shared_chunks(llama_8b, name, {}) == 0);
+
+    // Numbers that wrap around to something small; only every second chunk is marked, so that no marks suit them.
+    const auto by_16 = region(128);
+    for (const auto& [offset, chunks] : {std::pair{1u, UINT32_MAX}, {UINT32_MAX, 2u}, {UINT32_MAX, 1u}}) {
+        segment_name wrapped = name_segment(with_chunks_of(16), by_16, 0, 1);
+        wrapped.offset = offset, wrapped.chunks = chunks;
+        CHECK(shared_chunks(with_chunks_of(16), wrapped, by_16) == 0);
+    }
 }
 
 TEST_CASE("parsing is the inverse of naming, and nothing else is a name")

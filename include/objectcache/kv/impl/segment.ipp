@@ -92,8 +92,9 @@ OBJECTCACHE_DECL std::uint32_t shared_chunks(const kv_geometry& geometry, const 
                                              std::span<const chunk_id> region) noexcept
 {
     const std::uint32_t per_region = segment_chunks(geometry), stride = detail::mark_stride(per_region);
-    if (region.empty() || region.front() != name.region || name.chunks == 0 || name.end() > per_region ||
-        name.offset >= region.size())
+    // Each number by itself as well: together they may wrap around.
+    if (region.empty() || region.front() != name.region || name.chunks == 0 || name.chunks > per_region ||
+        name.offset >= per_region || name.end() > per_region || name.offset >= region.size())
         return 0;
     const std::uint32_t first = detail::marks_before(name.offset, stride);
     if (name.marks.size() != detail::mark_digits * (detail::marks_before(name.end(), stride) - first))
