@@ -81,7 +81,8 @@ public:
         @par Lifetime `where` and `tokens` are copied before the call returns.
         @par Errors In `prefix_match::ended_by`: `condition::invalid` for an impossible scope, `unavailable`, `denied`,
              `timeout`, `cancelled`.
-        @par Cost Two rounds of parallel probes for a cold prefix of any length, none for a warm one. */
+        @par Cost Two rounds of parallel questions for a cold prefix of any length, none for a warm one; two more, once per
+             `index_ttl`, in a scope that is stored in several layouts. */
     template <asio::completion_token_for<void(prefix_match)> Token = default_token>
     auto match(const scope& where, std::span<const token_id> tokens, Token&& token = {})
     {
@@ -127,7 +128,10 @@ public:
 
     /** Store the KV of the whole chunks of `tokens` that are not stored yet. Signature: `void(store_report)`.
 
-        Stores yield to loads and give up rather than pile up; nothing waits for them but the caller who wants to.
+        Stores yield to loads and give up rather than pile up; nothing waits for them but the caller who wants to. What
+        neither this process knows nor a match has just looked for is asked for first, so that nothing is sent that is
+        there. `pages` must have the KV of all of `tokens`, also of what is stored: segments that the sequence goes on in
+        may be written again with what comes now (cache_options::merge_segments).
 
         @param after an event behind the compute that writes the KV; a default one when that is done. Waited for as long as
                a chunk may take (`cache_options::store_timeout`).
