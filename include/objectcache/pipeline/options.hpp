@@ -31,7 +31,8 @@ struct cache_options {
         byte is stored once, and a region may become many requests. */
     bool merge_segments = true;
 
-    /** Pinned memory between network and device, bytes. One part of an upload must fit to store, one request to load. */
+    /** Pinned memory between network and device, bytes. With less than two layers of the longest prefix the link stands
+        still between layers (256 MiB are two layers of 32K tokens of Llama-3.1-8B). One part of an upload must fit to store, one request to load. */
     std::size_t staging_bytes = std::size_t{256} << 20;
     /** Layers of one load whose bytes may be under way at once. More hide latency, fewer leave room for other loads. */
     std::uint32_t prefetch_depth = 4;
