@@ -88,7 +88,7 @@ public:
     /** The object was found damaged: it is not there for readers, and who stores its chunks again must replace it. */
     void mark_damaged(const std::string& key, time_point now)
     {
-        if (damaged_.size() >= capacity_)
+        if (!damaged_.empty() && damaged_.size() >= capacity_)
             damaged_.erase(damaged_.begin());
         damaged_[key] = now + ttl_;
     }

@@ -67,6 +67,11 @@ TEST_CASE("an object is damaged until it is replaced, or the belief ends")
         known += index.is_damaged(key, start) ? 1 : 0;
     CHECK(known == 2);
     CHECK(index.is_damaged("d", start));
+    prefix_index none(0, 10s); // remembers next to nothing, and breaks nothing
+    none.mark_damaged("a", start);
+    none.mark_damaged("b", start);
+    CHECK(none.is_damaged("b", start));
+    CHECK_FALSE(none.is_damaged("a", start));
 }
 
 TEST_CASE("a chunk that was looked for in vain is absent for a while, until it is stored")
