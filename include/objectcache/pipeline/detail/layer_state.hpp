@@ -21,7 +21,7 @@ struct layer_state {
     std::size_t to_end;     // parts that have not ended
     error_code failed;
     bool gate_open = false;
-    bool announced = false; // guarded by mutex_, as `failed` is once set
+    bool announced = false; // guarded by the load's mutex, as `failed` is once set
     layer_timing timing;
 };
 
