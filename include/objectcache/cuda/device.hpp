@@ -113,8 +113,7 @@ public:
     [[nodiscard]] error_code copy(copy_queue queue, std::span<const copy_op> ops) noexcept
     {
         const device_guard guard(options_.ordinal);
-        return copies_.enqueue(ops, queue == copy_queue::load ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost,
-                               stream_of(queue));
+        return copies_.enqueue(ops, stream_of(queue));
     }
 
     /** An event behind everything enqueued so far; one that is `failed` if the device takes nothing more. */

@@ -24,13 +24,13 @@ public:
 #endif
     }
 
-    [[nodiscard]] error_code enqueue(std::span<const copy_op> ops, cudaMemcpyKind kind, stream_ref to) noexcept
+    [[nodiscard]] error_code enqueue(std::span<const copy_op> ops, stream_ref to) noexcept
     {
         if (batches_ && ops.size() >= least_batch)
             return batch(ops, to);
         for (const copy_op& op : ops)
             if (const error_code ec =
-                    check(cudaMemcpyAsync(op.destination, op.source, op.size, kind, to.native())))
+                    check(cudaMemcpyAsync(op.destination, op.source, op.size, cudaMemcpyDefault, to.native())))
                 return ec;
         return {};
     }
