@@ -18,11 +18,6 @@
     From descriptions to what the kernels are launched with. Includes nothing of CUDA. */
 namespace objectcache::cuda {
 
-enum class kv_direction {
-    scatter, ///< slices to the engine's pages
-    gather   ///< pages to slices
-};
-
 /** Tokens [first_token, first_token + tokens) of one layer: one chunk's, or the beginning of a chunk. */
 struct kv_slice {
     std::byte* payload = nullptr; ///< slice_bytes() in canonical order

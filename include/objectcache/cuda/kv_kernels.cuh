@@ -2,7 +2,6 @@
 #pragma once
 
 #include <objectcache/cuda/detail/kv_kernel_source.hpp>
-#include <objectcache/cuda/kv_batch.hpp>
 
 #include <cuda_runtime_api.h>
 
@@ -10,7 +9,9 @@ namespace objectcache::cuda {
 
 /** The kernels as nvcc compiles them into the program that includes this header in a .cu file.
 
-    Give one to move_with_kernels(). Hosts without nvcc have runtime_kv_kernels (cuda/kv_kernels.hpp), of the same source.
+    Give one to move_with_kernels() (cuda/kv_move.hpp). Hosts without nvcc have runtime_kv_kernels (cuda/kv_kernels.hpp), of the same source.
+
+    This header wants C++17 and includes nothing of the library's host side, so that any .cu file can have it.
 
     @par Threads Stateless. */
 class compiled_kv_kernels {
