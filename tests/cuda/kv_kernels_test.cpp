@@ -40,6 +40,7 @@ public:
     void write(const std::vector<std::byte>& bytes)
     {
         CUDA_OK(cudaMemcpy(data_, bytes.data(), bytes.size(), cudaMemcpyDefault));
+        CUDA_OK(cudaDeviceSynchronize()); // from ordinary memory it may still be under way, for other streams
     }
     [[nodiscard]] std::vector<std::byte> read() const
     {
