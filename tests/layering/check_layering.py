@@ -27,7 +27,7 @@ ROOMS = {
     "s3": {"core", "io"},
     "store": {"core", "kv", "plan", "io", "s3"},
     "device": {"core", "io"},
-    "cuda": {"core", "io", "device"},
+    "cuda": {"core", "kv", "io", "device"},
     "pipeline": {"core", "kv", "plan", "io", "s3", "store", "device"},
 }
 HOST = set(ROOMS) - {"cuda"}

@@ -87,6 +87,26 @@ TEST_CASE("K and V interleaved in one block are found through the block stride")
           std::vector<piece>{{at(1416), 0, 32}, {at(1128), 32, 32}, {at(1480), 64, 32}, {at(1192), 96, 32}});
 }
 
+TEST_CASE("heads outside tokens are pieces of their own, one head is a row")
+{
+    // A block of 4 tokens, heads of 8 bytes: 32 bytes of head 0, then 32 of head 1.
+    const auto pages =
+        kv_pages::paged(small, {{at(1000), at(5000)}, {at(9000), at(9500)}}, 4, {3, 1}, 0, 8, 32);
+    REQUIRE(pages.validate().ok());
+    CHECK(pages.block_stride() == 64);
+    CHECK_FALSE(pages.whole_rows());
+    CHECK(pieces(pages, 0, 1, 2) == std::vector<piece>{{at(1200), 0, 8},
+                                                       {at(1232), 8, 8},
+                                                       {at(1208), 16, 8},
+                                                       {at(1240), 24, 8},
+                                                       {at(5200), 64, 8},
+                                                       {at(5232), 72, 8},
+                                                       {at(5208), 80, 8},
+                                                       {at(5240), 88, 8}});
+    const auto one = kv_pages::paged(latent, {{at(1000)}, {at(9000)}}, 4, {3, 1}, 0, 0, 64);
+    CHECK(pieces(one, 0, 0, 4) == std::vector<piece>{{at(1192), 0, 64}});
+}
+
 TEST_CASE("layers share slots when the host says so")
 {
     kv_geometry g = latent;
@@ -119,11 +139,11 @@ TEST_CASE("contradictions are refused")
     refused(kv_pages::contiguous(latent, memory(2, {at(1000), at(2000)}), 4), "null");
     refused(kv_pages::contiguous(small, two, 4, 15), "stride");
     refused(kv_pages::contiguous(small, two, SIZE_MAX), "capacity");
-    refused(kv_pages::contiguous(small, two, 4, SIZE_MAX / 2), "capacity");
+    refused(kv_pages::contiguous(small, two, 4, SIZE_MAX / 2), "tokens overflows");
     refused(kv_pages::paged(small, two, 0, {1}), "no token");
     refused(kv_pages::paged(small, two, 4, {1}, 63), "block stride");
-    refused(kv_pages::paged(small, two, 4, {1}, 0, SIZE_MAX / 2), "block");
-    refused(kv_pages::paged(small, two, 4, {0xffffffff}, SIZE_MAX / 1024), "table");
+    refused(kv_pages::paged(small, two, 4, {1}, 0, SIZE_MAX / 2), "tokens overflows");
+    refused(kv_pages::paged(small, two, 4, {0xffffffff}, SIZE_MAX / 1024), "blocks overflows");
     CHECK(kv_pages::paged(small, two, 4, {}).validate().ok());
     CHECK(kv_pages::paged(small, two, 4, {}).capacity_tokens() == 0);
 }

@@ -65,6 +65,7 @@ public:
 
 class condition_category_impl final : public std::error_category {
 public:
+    using std::error_category::equivalent; // the other direction is as inherited; nvcc warns if it is hidden
     const char* name() const noexcept override { return "objectcache.condition"; }
     std::string message(int value) const override
     {
