@@ -12,6 +12,7 @@
 #include <objectcache/pipeline/stats.hpp>
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -100,8 +101,11 @@ public:
         Nothing is refused here: a load that cannot be (pages of another geometry, too small) has layers that fail, and
         the engine recomputes as after any failure. An empty match makes an empty load whose layers are ready.
 
+        @param row gates to open instead of new ones, all closed, for an engine whose graph waits for these at every replay:
+                   one for each layer of each pass, layers of a pass side by side
         @par Lifetime The memory that `pages` describes must stay allocated until `kv_load::finish` has completed. */
-    [[nodiscard]] load_type load(prefix_match matched, kv_pages pages, load_options how = {})
+    [[nodiscard]] load_type load(prefix_match matched, kv_pages pages, load_options how = {},
+                                 std::optional<typename Device::gates> row = {})
     {
         status refused = pages.validate();
         if (matched.empty()) {
@@ -119,8 +123,8 @@ public:
         }
         if (how.passes == 0)
             how.passes = 1;
-        auto state = std::make_shared<detail::load_state<Device, Tier>>(context_, std::move(matched),
-                                                                        std::move(pages), how);
+        auto state = std::make_shared<detail::load_state<Device, Tier>>(
+            context_, std::move(matched), std::move(pages), how, std::move(row));
         asio::dispatch(context_->executor,
                        [state, refused = std::move(refused)]() mutable { state->start(std::move(refused)); });
         return load_type(std::move(state));

@@ -79,7 +79,7 @@ struct paged_kv {
 testing::s3_server server()
 {
     testing::s3_server_options how;
-    how.buckets = {"kv"};
+    how.buckets = {"kv-test"};
     auto made = testing::s3_server::start(how);
     REQUIRE(made.ok());
     return std::move(*made);
@@ -89,7 +89,7 @@ struct side {
     side(const testing::s3_server& from, cuda::device& device, layout where)
         : tier(io.get_executor(),
                s3::client(io.get_executor(), *s3::endpoint::parse(from.endpoint_url()), from.credentials()),
-               "kv")
+               "kv-test")
         , kv(*kv_cache::create(tier, device, options(where)))
     {}
     static cache_options options(layout where)

@@ -18,14 +18,6 @@
     From descriptions to what the kernels are launched with. Includes nothing of CUDA. */
 namespace objectcache::cuda {
 
-/** Tokens [first_token, first_token + tokens) of one layer: one chunk's, or the beginning of a chunk. */
-struct kv_slice {
-    std::byte* payload = nullptr; ///< slice_bytes() in canonical order
-    layer_id layer = 0;
-    std::size_t first_token = 0;
-    std::size_t tokens = 0; ///< at most G
-};
-
 /** Bytes that lie in one piece both in a slice and in the pages, if no two blocks happen to be neighbours. */
 [[nodiscard]] inline std::size_t contiguous_run(const kv_pages& pages) noexcept
 {

@@ -19,6 +19,14 @@ struct kv_layer_memory {
     std::byte* v = nullptr;
 };
 
+/** Tokens [first_token, first_token + tokens) of one layer: one chunk's, or the beginning of a chunk. */
+struct kv_slice {
+    std::byte* payload = nullptr; ///< slice_bytes() in canonical order
+    layer_id layer = 0;
+    std::size_t first_token = 0;
+    std::size_t tokens = 0; ///< at most G
+};
+
 /** `rows` rows of `width` contiguous bytes in memory and in a slice; the pitches are from row to row. */
 struct kv_rectangle {
     std::byte* memory = nullptr;

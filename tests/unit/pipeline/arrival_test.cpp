@@ -22,8 +22,6 @@ struct fixture {
     prefix_match match;
     load_fetch fetch;
     std::vector<std::byte> staging, good;
-    kv_fixture::memory target{shape, 64 * 16};
-    kv_pages pages = target.pages();
     unsigned notices = 0;
     std::shared_ptr<detail::arrival> coming;
 
@@ -64,7 +62,7 @@ struct fixture {
     }
     std::size_t copied(detail::arrival::run what, std::uint32_t limit = chunks)
     {
-        return coming->copies(pages, what, limit).size();
+        return coming->slices(what, limit).size();
     }
 };
 
@@ -81,7 +79,7 @@ TEST_CASE_FIXTURE(fixture,
     const auto first = coming->take();
     CHECK(first.first == 0);
     CHECK(first.end == 3);
-    CHECK(copied(first) == 2 * 3); // K and V
+    CHECK(copied(first) == 3);
     CHECK(copied(coming->take()) == 0);
     coming->arrived(good.size());
     CHECK(notices == 1); // the end of the read says it too
@@ -98,7 +96,7 @@ TEST_CASE_FIXTURE(fixture, "a tier that tells nothing on the way: everything is 
     std::uint32_t intact = 0;
     CHECK(coming->finish(intact).ok());
     CHECK(intact == chunks);
-    CHECK(copied(coming->take()) == 2 * chunks * layers);
+    CHECK(copied(coming->take()) == chunks * layers);
     CHECK(notices == 0);
 }
 
@@ -118,8 +116,10 @@ TEST_CASE_FIXTURE(
         // The record before it in its layer, and of the other layer, are copied; those of its chunk and behind are not.
         const auto rest = coming->take();
         CHECK(rest.end == chunks * layers);
-        for (const copy_op& op : coming->copies(pages, rest, intact)) {
-            const auto r = static_cast<std::size_t>(op.source - staging.data()) / record;
+        for (const kv_slice& slice : coming->slices(rest, intact)) {
+            const auto r = static_cast<std::size_t>(slice.payload - staging.data()) / record;
+            CHECK(slice.first_token == r % chunks * 16);
+            CHECK(slice.layer == 1 + r / chunks);
             CHECK(r % chunks < intact);
             CHECK(r > bad);
         }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <objectcache/core/read_observer.hpp>
-#include <objectcache/device/device.hpp>
 #include <objectcache/kv/format.hpp>
 #include <objectcache/kv/pages.hpp>
 #include <objectcache/pipeline/match.hpp>
@@ -109,22 +108,15 @@ public:
         return out;
     }
 
-    /** The copies that bring those records of `what` into the engine's memory that belong to the first `chunks` chunks. */
-    [[nodiscard]] std::vector<copy_op> copies(const kv_pages& pages, run what, std::uint32_t chunks) const
+    /** Those records of `what` that belong to the first `chunks` chunks. */
+    [[nodiscard]] std::vector<kv_slice> slices(run what, std::uint32_t chunks) const
     {
         const std::size_t tokens = match_.geometry.tokens_per_chunk;
-        std::vector<copy_op> out;
-        out.reserve((what.end - what.first) * match_.geometry.parts());
-        for (std::size_t r = what.first; r < what.end; ++r) {
-            const std::uint32_t chunk = chunk_of(r);
-            if (chunk >= chunks)
-                continue;
-            std::byte* const from = record(r).data();
-            pages.for_each_piece(layer_of(r), (fetch_.chunk + chunk) * tokens, tokens,
-                                 [&](std::byte* memory, std::size_t offset, std::size_t size) {
-                                     out.push_back({memory, from + offset, size});
-                                 });
-        }
+        std::vector<kv_slice> out;
+        out.reserve(what.end - what.first);
+        for (std::size_t r = what.first; r < what.end; ++r)
+            if (const std::uint32_t chunk = chunk_of(r); chunk < chunks)
+                out.push_back({record(r).data(), layer_of(r), (fetch_.chunk + chunk) * tokens, tokens});
         return out;
     }
 

@@ -9,6 +9,7 @@
 #include <objectcache/pipeline/detail/layer_slots.hpp>
 #include <objectcache/pipeline/detail/layer_state.hpp>
 #include <objectcache/pipeline/detail/pacing.hpp>
+#include <objectcache/pipeline/detail/page_mover.hpp>
 #include <objectcache/pipeline/load_report.hpp>
 #include <objectcache/pipeline/match.hpp>
 #include <objectcache/plan/load_plan.hpp>
@@ -41,7 +42,8 @@ public:
     using event = typename Device::event;
     using lease = typename staging_pool<Device>::lease;
 
-    load_state(std::shared_ptr<context> shared, prefix_match matched, kv_pages pages, load_options options)
+    load_state(std::shared_ptr<context> shared, prefix_match matched, kv_pages pages, load_options options,
+               std::optional<typename Device::gates> row)
         : context_(std::move(shared))
         , match_(std::move(matched))
         , pages_(std::move(pages))
@@ -53,17 +55,18 @@ public:
                                                                  : context_->options.load_timeout))
         , slots_{match_.geometry.layers, options_.passes, pages_.layer_slots()}
         , usable_(match_.chunks.size())
+        , mover_(context_->owner, copy_queue::load, pages_)
         , pacing_(context_->executor, context_->link)
     {
         const std::size_t total = std::size_t{match_.geometry.layers} * options_.passes;
         for (std::size_t v = 0; v < total; ++v)
             layers_.emplace_back(context_->executor, match_.chunks.size());
-        gates_ = context_->owner.make_gates(total);
+        gates_ = row ? std::move(*row) : context_->owner.make_gates(total);
     }
 
     ~load_state()
     {
-        // Only when the context was destroyed under a running load: no stream may be left waiting.
+        // Only where the context was destroyed under a load: no stream may be left waiting.
         for (std::size_t v = 0; v < layers_.size(); ++v)
             if (!layers_[v].gate_open)
                 context_->owner.force_gate(gates_, v);
@@ -104,7 +107,7 @@ public:
         co_return ec;
     }
 
-    /** For engines with threads of their own: block until the layer is ready or the load's time is up. */
+    /** For engines with threads of their own. */
     error_code wait_blocking(layer_id layer, std::uint32_t pass)
     {
         if (!in_range(layer, pass))
@@ -117,9 +120,8 @@ public:
 
     error_code gate(layer_id layer, std::uint32_t pass, typename Device::stream_ref stream)
     {
-        if (!in_range(layer, pass))
-            return make_error_code(errc::invalid_argument);
-        return context_->owner.wait_gate(gates_, index_of(layer, pass), stream);
+        return in_range(layer, pass) ? context_->owner.wait_gate(gates_, index_of(layer, pass), stream)
+                                     : make_error_code(errc::invalid_argument);
     }
 
     asio::awaitable<load_report> report()
@@ -313,8 +315,7 @@ private:
             self->end(fetch, pass, ended.code());
             co_return;
         }
-        const std::uint64_t arrived =
-            std::uint64_t{intact} * fetch.layers * record_bytes(self->match_.geometry);
+        const auto arrived = std::uint64_t{intact} * fetch.layers * record_bytes(self->match_.geometry);
         self->bytes_ += arrived;
         cache_counters::add(shared.counters.bytes_loaded, arrived);
 
@@ -346,11 +347,11 @@ private:
 
     void copy(arrival& coming, std::uint32_t chunks)
     {
-        const std::vector<copy_op> ops = coming.copies(pages_, coming.take(), chunks);
-        if (ops.empty())
+        const std::vector<kv_slice> slices = coming.slices(coming.take(), chunks);
+        if (slices.empty())
             return;
         coming.touched = true;
-        if (const error_code ec = context_->owner.copy(copy_queue::load, ops); ec && !coming.refused)
+        if (const error_code ec = mover_(slices); ec && !coming.refused)
             coming.refused = ec;
     }
 
@@ -371,20 +372,20 @@ private:
         return {};
     }
 
-    [[nodiscard]] std::string key_of(const load_fetch& fetch) const
+    [[nodiscard]] std::string key_of(const load_fetch& f) const
     {
-        const chunk_place& at = match_.runs[fetch.run].place;
+        const chunk_place& at = match_.runs[f.run].place;
         return at.segment ? at.segment->key
-                          : record_key(keys_, at.where, match_.chunks[fetch.chunk], fetch.first_layer);
+                          : record_key(keys_, at.where, match_.chunks[f.chunk], f.first_layer);
     }
 
     /** Wait until the engine is done with the layer whose memory this fetch takes. */
     asio::awaitable<status> slot_free(const load_fetch& fetch, std::uint32_t pass)
     {
-        const auto user = slots_.user_before(fetch, pass);
-        if (!user)
-            co_return status();
-        co_return status(co_await layers_[*user].computed.wait());
+        error_code ec;
+        if (const auto user = slots_.user_before(fetch, pass))
+            ec = co_await layers_[*user].computed.wait();
+        co_return status(ec);
     }
 
     /** Chunk `chunk` of `fetch` is the first that did not arrive. */
@@ -446,8 +447,7 @@ private:
         that are not there. */
     void open_gate(std::size_t v)
     {
-        layer_state& layer = layers_[v];
-        if (!layer.gate_open)
+        if (layer_state& layer = layers_[v]; !layer.gate_open)
             layer.gate_open = !context_->owner.open_gate(gates_, v);
     }
 
@@ -486,6 +486,7 @@ private:
     typename Device::gates gates_;
     layer_slots slots_;
     std::atomic<std::size_t> usable_; // chunks before the first hole
+    page_mover<Device> mover_;
     pacing pacing_;
     status first_failure_;
     bool stopped_ = false;

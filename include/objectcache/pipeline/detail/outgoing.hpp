@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <objectcache/device/device.hpp>
 #include <objectcache/kv/format.hpp>
 #include <objectcache/kv/object_key.hpp>
 #include <objectcache/kv/pages.hpp>
@@ -70,16 +69,14 @@ public:
         return head_of(part) + static_cast<std::size_t>(records_of(part)) * record();
     }
 
-    /** The copies that bring a part's slices into `staged`, part_bytes(part) long. */
-    [[nodiscard]] std::vector<copy_op> copies(std::uint32_t part, byte_span staged) const
+    /** A part's slices, with their places in `staged`, part_bytes(part) long. */
+    [[nodiscard]] std::vector<kv_slice> slices(std::uint32_t part, byte_span staged) const
     {
         const std::size_t tokens = pages_.geometry().tokens_per_chunk;
-        std::vector<copy_op> out;
+        std::vector<kv_slice> out;
+        out.reserve(static_cast<std::size_t>(records_of(part)));
         each_record(part, staged, [&](layer_id layer, std::size_t chunk, byte_span bytes) {
-            pages_.for_each_piece(layer, (what_.first + chunk) * tokens, tokens,
-                                  [&](std::byte* memory, std::size_t offset, std::size_t size) {
-                                      out.push_back({bytes.data() + offset, memory, size});
-                                  });
+            out.push_back({bytes.data(), layer, (what_.first + chunk) * tokens, tokens});
         });
         return out;
     }

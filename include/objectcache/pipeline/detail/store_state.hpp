@@ -5,6 +5,7 @@
 #include <objectcache/io/with_deadline.hpp>
 #include <objectcache/pipeline/detail/find_prefix.hpp>
 #include <objectcache/pipeline/detail/outgoing.hpp>
+#include <objectcache/pipeline/detail/page_mover.hpp>
 #include <objectcache/pipeline/save.hpp>
 
 #include <boost/asio/use_awaitable.hpp>
@@ -34,6 +35,7 @@ public:
         : context_(std::move(shared))
         , chunks_(std::move(chunks))
         , pages_(std::move(pages))
+        , mover_(context_->owner, copy_queue::store, pages_)
         , keys_{context_->options.key_prefix, scope}
         , where_(context_->options.layout_for(pages_.geometry()))
         , writes_(context_->executor, context_->options.max_writes)
@@ -217,8 +219,7 @@ private:
                                           lease staging, deadline until)
     {
         context& shared = *self->context_;
-        const std::vector<copy_op> copies = mine->body.copies(part, staging.bytes());
-        error_code copied = shared.owner.copy(copy_queue::store, copies);
+        error_code copied = self->mover_(mine->body.slices(part, staging.bytes()));
         const event behind = shared.owner.record(copy_queue::store);
         // The device writes into the lease: nothing may end this coroutine before the device is past it.
         co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
@@ -417,6 +418,7 @@ private:
     std::shared_ptr<context> context_;
     std::vector<chunk_id> chunks_;
     kv_pages pages_;
+    page_mover<Device> mover_;
     key_space keys_;
     layout where_;
     byte_budget writes_;
