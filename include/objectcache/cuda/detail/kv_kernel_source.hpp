@@ -191,11 +191,12 @@ __global__ void __launch_bounds__(kv_threads, 2) kv_kernel(const __grid_constant
 #undef OBJECTCACHE_KV_UNROLL
 #undef OBJECTCACHE_KV_DEVICE
 
-namespace objectcache::cuda {
+namespace objectcache::cuda
+{
 
-enum class kv_direction {
-    scatter, ///< slices to the engine's pages
-    gather   ///< pages to slices
-};
+    enum class kv_direction {
+        scatter, ///< slices to the engine's pages
+        gather   ///< pages to slices
+    };
 
 } // namespace objectcache::cuda
