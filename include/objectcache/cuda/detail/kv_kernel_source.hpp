@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+namespace objectcache::cuda {
+
+enum class kv_direction {
+    scatter, ///< slices to the engine's pages
+    gather   ///< pages to slices
+};
+
+} // namespace objectcache::cuda
+
 // The kernels between slices and page pools: one source for nvcc, for NVRTC (as text), and for the host compiler, which
 // needs the parameter blocks and runs the device functions in the unit tests.
 //
@@ -190,12 +199,3 @@ __global__ void __launch_bounds__(kv_threads, 2) kv_kernel(const __grid_constant
 #undef OBJECTCACHE_KV_IF_NVCC
 #undef OBJECTCACHE_KV_UNROLL
 #undef OBJECTCACHE_KV_DEVICE
-
-namespace objectcache::cuda {
-
-enum class kv_direction {
-    scatter, ///< slices to the engine's pages
-    gather   ///< pages to slices
-};
-
-} // namespace objectcache::cuda
