@@ -27,6 +27,7 @@ struct settings {
     std::vector<unsigned> threads{1};
     unsigned server_threads = 1;
     double mbit = 0; // of our server's link
+    int send_buffer = 0;
     std::string endpoint, ca_file, bucket = "bench";
     std::uint64_t size = std::uint64_t(8) << 20;
     std::uint64_t data = std::uint64_t(1) << 30;
@@ -204,7 +205,8 @@ int run(const settings& how)
     target to{{}, {}, how.ca_file};
     std::string url = how.endpoint;
     if (url.empty()) {
-        server.emplace(bench::server_process::options{how.server_threads, how.bucket, how.tls, how.mbit});
+        server.emplace(bench::server_process::options{how.server_threads, how.bucket, how.tls, how.mbit,
+                                                      how.send_buffer});
         url = server->url();
         to.ca_file = server->ca_file();
         to.who = server->credentials();
@@ -257,6 +259,8 @@ int main(int argc, char** argv)
     app.add_option("--server-threads", how.server_threads, "of our server, a process of its own")
         ->capture_default_str();
     app.add_option("--mbit", how.mbit, "of our server's link, Mbit/s; 0: unlimited");
+    app.add_option("--server-send-buffer", how.send_buffer, "bytes in the kernel, of each connection of our server")
+        ->transform(CLI::AsSizeValue(false));
     app.add_flag("--tls", how.tls, "of our server");
     app.add_option("--size", how.size, "bytes of a read: 8m")->transform(CLI::AsSizeValue(false));
     app.add_option("--data", how.data, "bytes of all objects, which are read in turn: 1g")

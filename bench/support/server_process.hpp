@@ -27,7 +27,8 @@ public:
         unsigned threads = 1;
         std::string bucket;
         bool tls = false;
-        double mbit = 0; ///< of its link; 0: unlimited
+        double mbit = 0;     ///< of its link; 0: unlimited
+        int send_buffer = 0; ///< bytes of each connection, in the kernel; 0: the system's choice
     };
 
     explicit server_process(const options& how)
@@ -36,6 +37,7 @@ public:
         server.threads = how.threads;
         server.buckets = {how.bucket};
         server.log_entries = 0;
+        server.send_buffer_bytes = how.send_buffer;
         if (how.tls) {
             auto made = objectcache::testing::self_signed_certificate("127.0.0.1");
             if (!made)
