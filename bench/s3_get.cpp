@@ -28,7 +28,8 @@ bench::slice_hashes hashes_of_files(const bench::load& what, const std::string& 
 /** GETs that keep following one another. */
 class reader : bench::reactor {
 public:
-    reader(const bench::load& what, unsigned thread, const bench::slice_hashes& expected, const bench::target& to)
+    reader(const bench::load& what, unsigned thread, const bench::slice_hashes& expected,
+           const bench::target& to)
         : reactor(what, thread, to, {})
         , expected_(expected)
     {}
@@ -74,7 +75,8 @@ int main(int argc, char** argv)
                    "check every slice (XXH3) against the objects as files in this directory");
     CLI11_PARSE(app, argc, argv);
     return bench::guarded([&] {
-        const bench::slice_hashes expected = directory.empty() ? bench::slice_hashes() : hashes_of_files(what, directory);
+        const bench::slice_hashes expected =
+            directory.empty() ? bench::slice_hashes() : hashes_of_files(what, directory);
         return bench::measure<reader>(what, expected, bench::target::of(what));
     });
 }

@@ -35,7 +35,10 @@ struct settings {
     double seconds = 2, warm_up = 0.5;
     bool tls = false, verify = false, direct = false, keep = false, table = false;
 
-    [[nodiscard]] unsigned objects() const { return static_cast<unsigned>(std::max<std::uint64_t>(data / size, 1)); }
+    [[nodiscard]] unsigned objects() const
+    {
+        return static_cast<unsigned>(std::max<std::uint64_t>(data / size, 1));
+    }
     [[nodiscard]] static std::string key(unsigned object) { return "tier_read/" + std::to_string(object); }
 };
 
@@ -48,8 +51,8 @@ struct target {
 /** A reactor and a client of its own. */
 struct way {
     way(const target& to, const std::string& bucket)
-        : tier(thread.get_executor(),
-               oc::s3::client(thread.get_executor(), to.where, to.who, options(to)), bucket)
+        : tier(thread.get_executor(), oc::s3::client(thread.get_executor(), to.where, to.who, options(to)),
+               bucket)
     {}
     ~way() { thread.stop(); }
     static oc::s3::client_options options(const target& to)
@@ -147,14 +150,14 @@ bench::slice_hashes fill(const target& to, const settings& how)
 {
     bench::slice_hashes out;
     asio::io_context io(1);
-    oc::s3_tier tier(io.get_executor(),
-                     oc::s3::client(io.get_executor(), to.where, to.who, way::options(to)), how.bucket);
+    oc::s3_tier tier(io.get_executor(), oc::s3::client(io.get_executor(), to.where, to.who, way::options(to)),
+                     how.bucket);
     oc::status failed;
     std::vector<std::byte> bytes(how.size);
     const oc::const_byte_span part(bytes);
     const auto body = [&](unsigned object) -> asio::awaitable<void> {
-        oc::status s = co_await tier.write(settings::key(object), std::span(&part, 1),
-                                           oc::if_exists::replace, oc::deadline::never());
+        oc::status s = co_await tier.write(settings::key(object), std::span(&part, 1), oc::if_exists::replace,
+                                           oc::deadline::never());
         failed = std::move(s);
     };
     for (unsigned object = 0; object < how.objects() && failed.ok(); ++object) {
@@ -186,15 +189,16 @@ void print(const settings& how, unsigned threads, const measured& m)
                     (m.cpu.user + m.cpu.system) / gb, m.cpu.user / gb, m.cpu.system / gb, m.server_cpu / gb,
                     static_cast<double>(m.requests) / m.seconds);
     } else {
-        std::printf("{\"threads\": %u, \"spread\": %s, \"server_threads\": %u, \"size\": %llu, \"in_flight\": %u, "
-                    "\"tls\": %s, \"verify\": %s, \"seconds\": %.3f, \"requests\": %llu, \"gb_per_s\": %.3f, "
-                    "\"cpu_s_per_gb\": %.4f, \"user_s_per_gb\": %.4f, \"system_s_per_gb\": %.4f, "
-                    "\"server_cpu_s_per_gb\": %.4f}\n",
-                    threads, how.direct ? "false" : "true", how.server_threads,
-                    static_cast<unsigned long long>(how.size), how.in_flight, how.tls ? "true" : "false",
-                    how.verify ? "true" : "false", m.seconds, static_cast<unsigned long long>(m.requests),
-                    gb / m.seconds, (m.cpu.user + m.cpu.system) / gb, m.cpu.user / gb, m.cpu.system / gb,
-                    m.server_cpu / gb);
+        std::printf(
+            "{\"threads\": %u, \"spread\": %s, \"server_threads\": %u, \"size\": %llu, \"in_flight\": %u, "
+            "\"tls\": %s, \"verify\": %s, \"seconds\": %.3f, \"requests\": %llu, \"gb_per_s\": %.3f, "
+            "\"cpu_s_per_gb\": %.4f, \"user_s_per_gb\": %.4f, \"system_s_per_gb\": %.4f, "
+            "\"server_cpu_s_per_gb\": %.4f}\n",
+            threads, how.direct ? "false" : "true", how.server_threads,
+            static_cast<unsigned long long>(how.size), how.in_flight, how.tls ? "true" : "false",
+            how.verify ? "true" : "false", m.seconds, static_cast<unsigned long long>(m.requests),
+            gb / m.seconds, (m.cpu.user + m.cpu.system) / gb, m.cpu.user / gb, m.cpu.system / gb,
+            m.server_cpu / gb);
     }
     std::fflush(stdout);
 }
@@ -230,7 +234,8 @@ int run(const settings& how)
         const auto* const beside = server ? &*server : nullptr;
         if (how.direct) {
             oc::s3_tier tier(io.get_executor(),
-                             oc::s3::client(io.get_executor(), to.where, to.who, way::options(to)), how.bucket);
+                             oc::s3::client(io.get_executor(), to.where, to.who, way::options(to)),
+                             how.bucket);
             print(how, threads, measure(tier, io, how, hashes, beside));
             continue;
         }
@@ -252,14 +257,17 @@ int main(int argc, char** argv)
 {
     settings how;
     CLI::App app("Reads objects through a tier that is spread over threads");
-    app.add_option("--threads", how.threads, "threads that receive, one measurement each: 1,2,4")->delimiter(',');
-    app.add_option("--endpoint", how.endpoint, "of a server that is there; credentials as AWS_ACCESS_KEY_ID ...");
+    app.add_option("--threads", how.threads, "threads that receive, one measurement each: 1,2,4")
+        ->delimiter(',');
+    app.add_option("--endpoint", how.endpoint,
+                   "of a server that is there; credentials as AWS_ACCESS_KEY_ID ...");
     app.add_option("--ca-file", how.ca_file, "PEM, for https");
     app.add_option("--bucket", how.bucket)->capture_default_str();
     app.add_option("--server-threads", how.server_threads, "of our server, a process of its own")
         ->capture_default_str();
     app.add_option("--mbit", how.mbit, "of our server's link, Mbit/s; 0: unlimited");
-    app.add_option("--server-send-buffer", how.send_buffer, "bytes in the kernel, of each connection of our server")
+    app.add_option("--server-send-buffer", how.send_buffer,
+                   "bytes in the kernel, of each connection of our server")
         ->transform(CLI::AsSizeValue(false));
     app.add_flag("--tls", how.tls, "of our server");
     app.add_option("--size", how.size, "bytes of a read: 8m")->transform(CLI::AsSizeValue(false));

@@ -89,8 +89,8 @@ public:
     }
 
 private:
-    [[noreturn]] static void serve(const objectcache::testing::s3_server_options& how, double mbit, int answer,
-                                   int life)
+    [[noreturn]] static void serve(const objectcache::testing::s3_server_options& how, double mbit,
+                                   int answer, int life)
     {
         {
             auto server = objectcache::testing::s3_server::start(how);

@@ -21,7 +21,8 @@ inline void add_hashes_of(objectcache::const_byte_span object, slice_hashes& int
 {
     auto& out = into.emplace_back();
     for (std::uint64_t at = 0; at < object.size(); at += slice_bytes)
-        out.push_back(objectcache::payload_hash(object.subspan(at, std::min(slice_bytes, object.size() - at))));
+        out.push_back(
+            objectcache::payload_hash(object.subspan(at, std::min(slice_bytes, object.size() - at))));
 }
 
 /** Compares each slice with its checksum as soon as it is there. */
@@ -44,7 +45,8 @@ public:
             const std::uint64_t end = std::min<std::uint64_t>(begin + slice_bytes, bytes_.size());
             if (end > bytes)
                 break;
-            right_ = right_ && objectcache::payload_hash(bytes_.subspan(begin, end - begin)) == expected_[done_];
+            right_ =
+                right_ && objectcache::payload_hash(bytes_.subspan(begin, end - begin)) == expected_[done_];
             ++done_;
         }
     }

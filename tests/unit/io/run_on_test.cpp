@@ -83,9 +83,9 @@ TEST_CASE("a coroutine runs on another thread, and its value comes back to this 
 {
     asio::io_context io;
     world w;
-    const auto there = asio::post(w.there->get_executor(),
-                                  asio::use_future([] { return std::this_thread::get_id(); }))
-                           .get();
+    const auto there =
+        asio::post(w.there->get_executor(), asio::use_future([] { return std::this_thread::get_id(); }))
+            .get();
     for (int i = 0; i < 100; ++i) {
         const auto ran = support::run(io, world::where(w));
         REQUIRE(ran.ok());
@@ -126,9 +126,8 @@ TEST_CASE("a cancellation is handed over, whenever it comes, and the call ends w
                     co_await world::call(to, out);
                 };
                 asio::co_spawn(io, all_kinds(w, ended),
-                               asio::bind_cancellation_slot(signal.slot(), [](std::exception_ptr e) {
-                                   CHECK_FALSE(e);
-                               }));
+                               asio::bind_cancellation_slot(signal.slot(),
+                                                            [](std::exception_ptr e) { CHECK_FALSE(e); }));
                 CHECK(io.poll() == 1);
                 if (begun)
                     w.reached(1);
@@ -153,7 +152,8 @@ TEST_CASE("a cancellation that came before is all that happens; one that comes l
         co_await world::call(to, out);
     };
     const auto quiet = [](std::exception_ptr e) { CHECK_FALSE(e); };
-    asio::co_spawn(io, cancelled_before(signal, w, ended), asio::bind_cancellation_slot(signal.slot(), quiet));
+    asio::co_spawn(io, cancelled_before(signal, w, ended),
+                   asio::bind_cancellation_slot(signal.slot(), quiet));
     io.run();
     REQUIRE(ended);
     CHECK(*ended == condition::cancelled);

@@ -59,8 +59,8 @@ struct fixture {
     asio::io_context io{1};
     std::array<recording_tier, 3> inner{recording_tier(io.get_executor()), recording_tier(io.get_executor()),
                                         recording_tier(io.get_executor())};
-    spread_tier<recording_tier> tier{
-        io.get_executor(), std::array<recording_tier*, 3>{&inner[0], &inner[1], &inner[2]}};
+    spread_tier<recording_tier> tier{io.get_executor(),
+                                     std::array<recording_tier*, 3>{&inner[0], &inner[1], &inner[2]}};
     int ended = 0;
 };
 
@@ -121,16 +121,16 @@ TEST_CASE_FIXTURE(fixture, "spread_tier: an upload stays where it was begun, if 
         REQUIRE(id.ok());
         std::vector<std::string> tags;
         for (const std::uint32_t number : {1u, 2u}) {
-            const auto tag = support::run(
-                io, tier.upload_part(key, *id, number, std::span(&part, 1), deadline::never()));
+            const auto tag =
+                support::run(io, tier.upload_part(key, *id, number, std::span(&part, 1), deadline::never()));
             REQUIRE(tag.ok());
             tags.push_back(*tag);
         }
         if (i == 2)
             CHECK(support::run(io, tier.abort_upload(key, *id, deadline::never())).ok());
         else
-            CHECK(
-                support::run(io, tier.complete_upload(key, *id, tags, if_exists::keep, deadline::never())).ok());
+            CHECK(support::run(io, tier.complete_upload(key, *id, tags, if_exists::keep, deadline::never()))
+                      .ok());
     }
     CHECK(count(recording_tier::call::begin_upload) == counts{1, 1, 1});
     CHECK(count(recording_tier::call::upload_part) == counts{2, 2, 2});
@@ -163,14 +163,14 @@ struct witness final : read_observer {
 TEST_CASE("spread_tier: a read is observed on the thread that receives, all of it before the read completes")
 {
     testing::s3_server_options options;
-    options.buckets = {"b"};
+    options.buckets = {"shared"};
     options.threads = 2;
     auto server = testing::s3_server::start(std::move(options));
     REQUIRE(server);
     std::vector<std::byte> data(1 << 20);
     for (std::size_t i = 0; i < data.size(); ++i)
         data[i] = static_cast<std::byte>(i * 2654435761u >> 24);
-    REQUIRE(server->put("b", "k", data).ok());
+    REQUIRE(server->put("shared", "k", data).ok());
     struct way {
         explicit way(const testing::s3_server& to)
             : tier(thread.get_executor(),
