@@ -28,7 +28,9 @@ namespace objectcache {
     (`reactor_thread::stop`), then destroy this, the inner tiers and the contexts, in this order. A call that is under way when
     the context of an inner tier is destroyed ends with `errc::shut_down`.
 
-    @tparam Tier Of which every one sees what the others have written.
+    @tparam Tier Of which every one sees what the others have written, and none shares anything with another: each
+                 `s3_tier` has a client of its own, with `cached_credentials` of its own, for copies of these share their
+                 state. What is bounded there (connections, request rates) is bounded for each way.
     @par Cancellation Of a call, handed over to the thread where it is under way; completes when that has let go.
     @par Lifetime The inner tiers must outlive this, and all calls.
     @par Threads As every tier, one thread, or one strand, at a time: that of its own executor. Each inner tier is used

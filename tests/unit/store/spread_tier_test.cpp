@@ -176,7 +176,7 @@ TEST_CASE("spread_tier: a read is observed on the thread that receives, all of i
             : tier(thread.get_executor(),
                    s3::client(thread.get_executor(), *s3::endpoint::parse(to.endpoint_url()),
                               to.credentials()),
-                   "b")
+                   "shared")
         {}
         ~way() { thread.stop(); }
         reactor_thread thread;
