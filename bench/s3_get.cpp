@@ -3,8 +3,7 @@
 // How fast does the S3 client read objects, and at what cost in CPU? One line of JSON; bench/s3.sh runs it beside other clients.
 
 #include "support/reactor.hpp"
-
-#include <objectcache/kv/format.hpp>
+#include "support/slices.hpp"
 
 #include <fstream>
 
@@ -13,68 +12,24 @@ namespace asio = boost::asio;
 
 namespace {
 
-/** What verification needs: the checksums of an object's slices, as the trailers of a cache's objects carry them. */
-using slice_hashes = std::vector<std::vector<std::uint64_t>>; // [object][slice]
-
-constexpr std::uint64_t slice_bytes = 256 * 1024; // Llama-3.1-8B, G = 64
-
-slice_hashes hashes_of(oc::const_byte_span object, slice_hashes&& into)
+bench::slice_hashes hashes_of_files(const bench::load& what, const std::string& directory)
 {
-    auto& out = into.emplace_back();
-    for (std::uint64_t at = 0; at < object.size(); at += slice_bytes)
-        out.push_back(oc::payload_hash(object.subspan(at, std::min(slice_bytes, object.size() - at))));
-    return std::move(into);
-}
-
-slice_hashes hashes_of_files(const bench::load& what, const std::string& directory)
-{
-    slice_hashes out;
+    bench::slice_hashes out;
     std::vector<std::byte> bytes(what.size);
     for (unsigned i = 0; i < what.objects; ++i) {
         std::ifstream in(directory + "/" + what.key(i), std::ios::binary);
         if (!in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size())))
             throw std::runtime_error(directory + "/" + what.key(i) + " is not of that size");
-        out = hashes_of(bytes, std::move(out));
+        bench::add_hashes_of(bytes, out);
     }
     return out;
 }
 
-/** Compares each slice with its checksum as soon as it is there. */
-class verifier final : public oc::read_observer {
-public:
-    verifier(const slice_hashes& expected, unsigned object, oc::const_byte_span bytes)
-        : bytes_(bytes)
-        , expected_(expected.empty() ? std::span<const std::uint64_t>() : expected[object])
-    {}
-
-    void arrived(std::size_t bytes) noexcept override
-    {
-        if (bytes == 0) {
-            done_ = 0;
-            right_ = true;
-        }
-        while (done_ < expected_.size()) {
-            const std::uint64_t begin = slice_bytes * done_;
-            const std::uint64_t end = std::min<std::uint64_t>(begin + slice_bytes, bytes_.size());
-            if (end > bytes)
-                break;
-            right_ = right_ && oc::payload_hash(bytes_.subspan(begin, end - begin)) == expected_[done_];
-            ++done_;
-        }
-    }
-    [[nodiscard]] bool is_right() const noexcept { return right_ && done_ == expected_.size(); }
-
-private:
-    oc::const_byte_span bytes_;
-    std::span<const std::uint64_t> expected_; // by slice; none: nothing is compared
-    std::size_t done_ = 0;
-    bool right_ = true;
-};
-
 /** GETs that keep following one another. */
 class reader : bench::reactor {
 public:
-    reader(const bench::load& what, unsigned thread, const slice_hashes& expected, const bench::target& to)
+    reader(const bench::load& what, unsigned thread, const bench::slice_hashes& expected,
+           const bench::target& to)
         : reactor(what, thread, to, {})
         , expected_(expected)
     {}
@@ -94,7 +49,7 @@ private:
             std::string bucket = self.what_.bucket;
             std::string key = self.what_.key(object);
             const oc::byte_range range{0, memory.size()};
-            verifier seen(self.expected_, object, memory);
+            bench::slice_verifier seen(self.expected_, object, memory);
             const oc::s3::get_options how{.until = {}, .observer = &seen};
             auto got = co_await self.client_.get(std::move(bucket), std::move(key), range, memory, how);
             if (!got)
@@ -105,7 +60,7 @@ private:
         }
     }
 
-    const slice_hashes& expected_;
+    const bench::slice_hashes& expected_;
 };
 
 } // namespace
@@ -120,7 +75,8 @@ int main(int argc, char** argv)
                    "check every slice (XXH3) against the objects as files in this directory");
     CLI11_PARSE(app, argc, argv);
     return bench::guarded([&] {
-        const slice_hashes expected = directory.empty() ? slice_hashes() : hashes_of_files(what, directory);
+        const bench::slice_hashes expected =
+            directory.empty() ? bench::slice_hashes() : hashes_of_files(what, directory);
         return bench::measure<reader>(what, expected, bench::target::of(what));
     });
 }

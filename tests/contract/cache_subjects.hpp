@@ -4,6 +4,8 @@
 #include <contract/cache_world.hpp>
 #include <contract/io_subjects.hpp>
 
+#include <objectcache/store/spread_tier.hpp>
+
 /** The operations of the cache and of its loads, as subjects of the contract. */
 namespace contract {
 
@@ -315,6 +317,23 @@ struct tier_call : subject {
     std::array<std::byte, 16> into{};
 };
 
+/** The same through a tier that is spread, here over one way. */
+template <recording::call What>
+struct spread_call : tier_call<What, true> {
+    using base = tier_call<What, true>;
+    explicit spread_call(environment& e)
+        : base(e)
+        , spread(e.executor(), std::array<recording*, 1>{&this->tier})
+    {}
+    asio::awaitable<oc::status> run() override { return base::call(spread); }
+    void check_ended() override
+    {
+        base::check_ended();
+        CHECK(spread.under_way(0) == 0);
+    }
+    oc::spread_tier<recording> spread;
+};
+
 inline std::vector<entry> tier_entries()
 {
     using call = recording::call;
@@ -327,7 +346,12 @@ inline std::vector<entry> tier_entries()
             of<tier_call<call::write, true>>("recording_tier::write"),
             of<tier_call<call::stat, true>>("recording_tier::stat"),
             of<tier_call<call::remove, true>>("recording_tier::remove"),
-            of<tier_call<call::list, true>>("recording_tier::list")};
+            of<tier_call<call::list, true>>("recording_tier::list"),
+            of<spread_call<call::read>>("spread_tier::read"),
+            of<spread_call<call::write>>("spread_tier::write"),
+            of<spread_call<call::stat>>("spread_tier::stat"),
+            of<spread_call<call::remove>>("spread_tier::remove"),
+            of<spread_call<call::list>>("spread_tier::list")};
 }
 
 inline std::vector<entry> cache_entries()

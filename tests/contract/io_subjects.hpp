@@ -8,6 +8,7 @@
 #include <objectcache/io/clock.hpp>
 #include <objectcache/io/fair_queue.hpp>
 #include <objectcache/io/latch.hpp>
+#include <objectcache/io/run_on.hpp>
 #include <objectcache/io/task_group.hpp>
 #include <objectcache/io/with_deadline.hpp>
 #include <objectcache/pipeline/event_scheduler.hpp>
@@ -137,6 +138,30 @@ struct under_deadline : subject {
     int working = 0;
 };
 
+/** Elsewhere, but on the same context, so that it moves by steps. */
+struct run_elsewhere : subject {
+    explicit run_elsewhere(environment& e) : subject(e), there(asio::make_strand(*e.io)), door(there) {}
+    asio::awaitable<oc::status> run() override
+    {
+        auto work = [this] { return behind(*this); };
+        oc::status s = co_await oc::run_on<oc::status>(there, std::move(work));
+        co_return s;
+    }
+    static asio::awaitable<oc::status> behind(run_elsewhere& self)
+    {
+        CHECK(self.there.running_in_this_thread());
+        ++self.working;
+        const oc::error_code ec = co_await self.door.wait();
+        --self.working;
+        co_return ec;
+    }
+    void let_go() override { door.set(); }
+    void check_ended() override { CHECK(working == 0); }
+    strand there;
+    oc::latch door;
+    int working = 0;
+};
+
 struct group_join : subject {
     explicit group_join(environment& e) : subject(e), door(e.executor()), group(e.executor())
     {
@@ -192,6 +217,7 @@ inline std::vector<entry> io_entries()
             of<budget_acquire>("byte_budget::acquire"),
             of<staging_acquire>("staging_pool::acquire"),
             of<under_deadline>("with_deadline"),
+            of<run_elsewhere>("run_on"),
             of<group_join>("task_group::join"),
             of<event_wait>("event_scheduler::wait")};
 }

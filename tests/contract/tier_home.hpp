@@ -5,11 +5,17 @@
 
 #include <support/one_try.hpp>
 
+#include <objectcache/io/reactor.hpp>
 #include <objectcache/store/memory_tier.hpp>
 #include <objectcache/store/s3_tier.hpp>
+#include <objectcache/store/spread_tier.hpp>
 #include <objectcache/testing/recording_tier.hpp>
 #include <objectcache/testing/s3_server.hpp>
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_future.hpp>
+
+#include <array>
 #include <string>
 
 /** Every tier behind one door: what the rest of a test needs not know is how it is set up. */
@@ -49,6 +55,46 @@ struct tier_home<oc::s3_tier> {
     [[nodiscard]] std::size_t uploads() const { return server.pending_uploads(); }
     oc::testing::s3_server server;
     oc::s3_tier tier;
+};
+
+/** The same bucket, reached over two threads. */
+template <>
+struct tier_home<oc::spread_tier<oc::s3_tier>> {
+    struct way {
+        explicit way(const oc::testing::s3_server& to)
+            : tier(thread.get_executor(),
+                   oc::s3::client(thread.get_executor(), *oc::s3::endpoint::parse(to.endpoint_url()),
+                                  to.credentials(), support::one_try({})),
+                   "bucket")
+        {}
+        ~way() { thread.stop(); }
+        oc::reactor_thread thread;
+        oc::s3_tier tier;
+    };
+    explicit tier_home(environment& e)
+        : server(*oc::testing::s3_server::start(tier_home<oc::s3_tier>::settings()))
+        , tier(e.executor(), ways_to())
+    {}
+    [[nodiscard]] std::array<oc::s3_tier*, 2> ways_to() { return {&one.tier, &other.tier}; }
+    [[nodiscard]] std::size_t uploads() const { return server.pending_uploads(); }
+    oc::testing::s3_server server;
+    way one{server}, other{server};
+    oc::spread_tier<oc::s3_tier> tier;
+};
+
+/** A thread that is not the caller's, for a tier that keeps uploads to itself. */
+template <>
+struct tier_home<oc::spread_tier<oc::memory_tier>> {
+    explicit tier_home(environment& e) : tier(e.executor(), std::array<oc::memory_tier*, 1>{&inner}) {}
+    ~tier_home() { thread.stop(); }
+    [[nodiscard]] std::size_t uploads()
+    {
+        const auto count = [this] { return inner.uploads(); };
+        return asio::post(thread.get_executor(), asio::use_future(count)).get();
+    }
+    oc::reactor_thread thread;
+    oc::memory_tier inner{thread.get_executor()};
+    oc::spread_tier<oc::memory_tier> tier;
 };
 
 /** The calls of a tier, with arguments that live in the caller. */

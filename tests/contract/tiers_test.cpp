@@ -7,7 +7,9 @@
 #include <array>
 #include <vector>
 
-#define OBJECTCACHE_EVERY_TIER oc::memory_tier, oc::testing::recording_tier, oc::s3_tier
+#define OBJECTCACHE_EVERY_TIER                                                                               \
+    oc::memory_tier, oc::testing::recording_tier, oc::s3_tier, oc::spread_tier<oc::s3_tier>,                 \
+        oc::spread_tier<oc::memory_tier>
 
 namespace contract {
 

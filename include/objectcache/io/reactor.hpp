@@ -27,10 +27,15 @@ namespace asio = boost::asio;
 class reactor_thread {
 public:
     reactor_thread() : work_(context_.get_executor()), thread_([this] { context_.run(); }) {}
-    ~reactor_thread()
+    ~reactor_thread() { stop(); }
+
+    /** Stop the context and wait for the thread's end: from then on nothing runs there, and what lives there may be
+        destroyed anywhere. Blocks for the handler that is running. Not on the thread itself. */
+    void stop()
     {
         context_.stop();
-        thread_.join();
+        if (thread_.joinable())
+            thread_.join();
     }
 
     [[nodiscard]] asio::io_context::executor_type get_executor() noexcept { return context_.get_executor(); }

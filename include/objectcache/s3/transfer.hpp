@@ -62,6 +62,8 @@ public:
     static constexpr std::size_t head_limit = 16 * 1024;
     /** How much of an error's body is kept, in bytes. */
     static constexpr std::size_t error_limit = 64 * 1024;
+    /** Bytes that are received at once while somebody looks at them. */
+    static constexpr std::size_t observed_piece = 256 * 1024;
 
     /** @pre `scratch.size() >= head_limit`; for `expect::range`, `what.destination.size() == what.range.size`. */
     transfer(exchange what, byte_span scratch);

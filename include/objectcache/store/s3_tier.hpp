@@ -23,6 +23,7 @@ class s3_tier {
 public:
     static constexpr std::size_t split_bytes = 16 * 1024 * 1024;
     static constexpr std::size_t least_part_bytes = 5 * 1024 * 1024; ///< S3's
+    static constexpr bool uploads_are_shared = true; ///< among all tiers of the bucket and the prefix
 
     s3_tier(asio::any_io_executor executor, s3::client client, std::string bucket,
             std::string key_prefix = {})

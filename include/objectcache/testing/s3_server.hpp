@@ -111,9 +111,10 @@ struct s3_server_options {
     bool allow_anonymous = false;     ///< unsigned requests are carried out; signed ones must still be right
     std::string domain = "localhost"; ///< host "bucket.<domain>" addresses a bucket in virtual-host style
     std::uint64_t max_object_bytes = std::uint64_t(5) << 30;
-    std::uint64_t least_part_bytes = 5 << 20;            ///< of a multipart upload, but for the last part
-    std::size_t log_entries = 4096;                      ///< older ones are forgotten
-    std::optional<certificate> tls;                      ///< serve HTTPS
+    std::uint64_t least_part_bytes = 5 << 20; ///< of a multipart upload, but for the last part
+    int send_buffer_bytes = 0;                ///< of each connection, in the kernel; 0: the system's choice
+    std::size_t log_entries = 4096;           ///< older ones are forgotten
+    std::optional<certificate> tls;           ///< serve HTTPS
     std::function<void(const s3_log_entry&)> on_request; ///< called on the server's threads; must not throw
 };
 
@@ -153,7 +154,7 @@ public:
     void set_latency(duration time_to_first_byte) noexcept;
     /** The link that the bodies of all connections share, one per direction; bytes per second, 0: unlimited.
         A body of n bytes on an idle link takes n / rate after its head; connections take turns in pieces of
-        at most 256 KiB.
+        at most 256 KiB or, on fast links, of what passes in 200 us.
         @param burst_bytes What passes at once after the link was idle. */
     void set_bandwidth(std::uint64_t down, std::uint64_t up, std::uint64_t burst_bytes = 0);
     /** What the server takes for the time is the system's plus this. */

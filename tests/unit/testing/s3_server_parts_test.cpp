@@ -4,6 +4,7 @@
 #include <objectcache/s3/chunked_upload.hpp>
 #include <objectcache/testing/detail/aws_chunked.hpp>
 #include <objectcache/testing/detail/s3_answer.hpp>
+#include <objectcache/testing/detail/shaped_link.hpp>
 
 #include <doctest/doctest.h>
 
@@ -275,6 +276,22 @@ TEST_CASE("continuation tokens come back as they were")
         CHECK(parse_continuation_token(continuation_token(last)) == last);
     CHECK(parse_continuation_token(continuation_token(std::string(1024, '\xff'))) ==
           std::string(1024, '\xff'));
+}
+
+TEST_CASE("turns on the link are short on a slow one, and few on a fast one")
+{
+    constexpr auto longest = shaped_link::longest_piece;
+    CHECK(longest(1'000) == 1024);
+    CHECK(longest(10'000'000) == 20'000); // 2 ms
+    CHECK(longest(1'000'000'000) == 256 << 10);
+    CHECK(longest(12'500'000'000) == 2'500'000); // 200 us
+    CHECK(longest(100'000'000'000) == 4 << 20);
+    shaped_link link;
+    const shaped_link::flow flow(link);
+    CHECK(flow.piece(1 << 30) == 1 << 30);
+    link.set_rate(12'500'000'000, 0);
+    CHECK(flow.piece(1 << 30) == 2'500'000);
+    CHECK(flow.piece(100) == 100);
 }
 
 } // namespace s3_server_parts_test

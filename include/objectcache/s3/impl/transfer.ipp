@@ -42,7 +42,8 @@ OBJECTCACHE_DECL byte_span transfer::room() noexcept
 {
     switch (stage_) {
     case stage::counted_body:
-        return body_.room(remaining_);
+        // An observer is told of pieces that the processor's cache still holds.
+        return body_.room(what_.observer ? std::min<std::uint64_t>(remaining_, observed_piece) : remaining_);
     case stage::body_to_eof:
         // One byte more than may come, so that a body which is too long shows itself.
         if (const byte_span space = body_.room(head_limit); !space.empty())

@@ -17,6 +17,8 @@ asio::awaitable<void> s3_session<Stream>::run()
 {
     boost::system::error_code ignored;
     socket().set_option(tcp::no_delay(true), ignored);
+    if (state_.options.send_buffer_bytes != 0)
+        socket().set_option(asio::socket_base::send_buffer_size(state_.options.send_buffer_bytes), ignored);
     if constexpr (!std::is_same_v<Stream, tcp::socket>) {
         const auto [ec] = co_await stream_.async_handshake(asio::ssl::stream_base::server, completion);
         if (ec)

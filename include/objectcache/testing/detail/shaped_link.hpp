@@ -25,16 +25,12 @@ public:
         flow& operator=(const flow&) = delete;
         ~flow() { link_.flows_.fetch_sub(1, std::memory_order_relaxed); }
 
-        /** How much to move next: all of `left` where the link is not limited, else a piece short enough for
-            the flows to take turns within a few milliseconds. */
+        /** How much to move next: all of `left` where the link is not limited, else a piece short enough for the flows to
+            take turns within a few milliseconds. */
         [[nodiscard]] std::size_t piece(std::size_t left) const noexcept
         {
             const std::uint64_t rate = link_.rate_.load(std::memory_order_relaxed);
-            if (rate == 0)
-                return left;
-            const std::uint64_t two_milliseconds = rate / 500;
-            return std::min(left, static_cast<std::size_t>(
-                                      std::clamp<std::uint64_t>(two_milliseconds, 1 << 10, 256 << 10)));
+            return rate == 0 ? left : std::min(left, longest_piece(rate));
         }
 
         /** When the next `bytes` will have passed. */
@@ -54,6 +50,15 @@ public:
         shaped_link& link_;
         bool started_ = false;
     };
+
+    /** Bytes that pass a link of this rate in 2 ms, at most 256 KiB; on a fast one what passes in 200 us, for to wait for
+        each piece costs a timer and a system call. */
+    [[nodiscard]] static constexpr std::size_t longest_piece(std::uint64_t rate) noexcept
+    {
+        const std::uint64_t short_turn = std::clamp<std::uint64_t>(rate / 500, 1 << 10, 256 << 10);
+        const std::uint64_t fast_turn = std::min<std::uint64_t>(rate / 5000, 4 << 20);
+        return static_cast<std::size_t>(std::max(short_turn, fast_turn));
+    }
 
     void set_rate(std::uint64_t bytes_per_second, std::uint64_t burst_bytes)
     {
