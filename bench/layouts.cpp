@@ -63,11 +63,11 @@ public:
     [[nodiscard]] std::size_t least_part() const noexcept { return under_.least_part(); }
 
     asio::awaitable<oc::status> read(std::string key, oc::byte_range range, oc::byte_span into,
-                                     oc::deadline until)
+                                     oc::deadline until, oc::read_observer* observer = nullptr)
     {
         const mark m(*this, seen.gets);
         seen.read += into.size();
-        oc::status s = co_await under_.read(std::move(key), range, into, until);
+        oc::status s = co_await under_.read(std::move(key), range, into, until, observer);
         co_return s;
     }
     asio::awaitable<oc::status> write(std::string key, std::span<const oc::const_byte_span> parts,

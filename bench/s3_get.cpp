@@ -40,7 +40,7 @@ slice_hashes hashes_of_files(const bench::load& what, const std::string& directo
 }
 
 /** Compares each slice with its checksum as soon as it is there. */
-class verifier final : public oc::s3::body_observer {
+class verifier final : public oc::read_observer {
 public:
     verifier(const slice_hashes& expected, unsigned object, oc::const_byte_span bytes)
         : bytes_(bytes)

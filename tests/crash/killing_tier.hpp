@@ -29,10 +29,10 @@ public:
     [[nodiscard]] std::size_t least_part() const noexcept { return under_.least_part(); }
 
     asio::awaitable<oc::status> read(std::string key, oc::byte_range range, oc::byte_span into,
-                                     oc::deadline until)
+                                     oc::deadline until, oc::read_observer* observer = nullptr)
     {
         const bool last = begin();
-        oc::status s = co_await under_.read(std::move(key), range, into, until);
+        oc::status s = co_await under_.read(std::move(key), range, into, until, observer);
         end(last);
         co_return s;
     }

@@ -3,8 +3,8 @@
 
 #include <objectcache/core/bytes.hpp>
 #include <objectcache/core/deadline.hpp>
+#include <objectcache/core/read_observer.hpp>
 #include <objectcache/core/result.hpp>
-#include <objectcache/s3/body_observer.hpp>
 #include <objectcache/s3/call.hpp>
 #include <objectcache/s3/client_options.hpp>
 #include <objectcache/s3/connection_pool.hpp>
@@ -37,7 +37,7 @@ struct get_options {
     deadline until;
     /** Sees the bytes as they come, on the client's thread, between the waits of the operation; borrowed until completion.
         Only the outcome says whether they are the right ones. */
-    body_observer* observer = nullptr;
+    read_observer* observer = nullptr;
 };
 
 struct put_options {

@@ -3,7 +3,7 @@
 
 #include <objectcache/core/bytes.hpp>
 #include <objectcache/core/error.hpp>
-#include <objectcache/s3/body_observer.hpp>
+#include <objectcache/core/read_observer.hpp>
 #include <objectcache/s3/detail/response_parser.hpp>
 
 #include <algorithm>
@@ -34,7 +34,7 @@ struct exchange {
     std::size_t text_limit = 0;       ///< bytes
     bool conditional = false;         ///< the request carries If-None-Match: 412 means that the object exists
     chunked_upload* stream = nullptr; ///< begun; makes what follows the head, in place of `payload`
-    body_observer* observer = nullptr; ///< of what comes into `destination`
+    read_observer* observer = nullptr; ///< of what comes into `destination`
     bool expect_continue =
         false; ///< the head says `Expect: 100-continue`: see `transfer::waits_for_continue`
 };

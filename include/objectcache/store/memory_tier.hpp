@@ -38,7 +38,7 @@ public:
     [[nodiscard]] std::size_t uploads() const noexcept { return uploads_.size(); }
 
     [[nodiscard]] asio::awaitable<status> read(std::string key, byte_range range, byte_span into,
-                                               deadline until);
+                                               deadline until, read_observer* observer = nullptr);
     [[nodiscard]] asio::awaitable<status> write(std::string key, std::span<const const_byte_span> parts,
                                                 if_exists mode, deadline until);
     [[nodiscard]] asio::awaitable<result<object_stat>> stat(std::string key, deadline until);

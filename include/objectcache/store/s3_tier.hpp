@@ -38,7 +38,7 @@ public:
     [[nodiscard]] const std::string& key_prefix() const noexcept { return key_prefix_; }
 
     [[nodiscard]] asio::awaitable<status> read(std::string key, byte_range range, byte_span into,
-                                               deadline until);
+                                               deadline until, read_observer* observer = nullptr);
 
     [[nodiscard]] asio::awaitable<status> write(std::string key, std::span<const const_byte_span> parts,
                                                 if_exists mode, deadline until);

@@ -3,6 +3,7 @@
 
 #include <objectcache/core/bytes.hpp>
 #include <objectcache/core/deadline.hpp>
+#include <objectcache/core/read_observer.hpp>
 #include <objectcache/core/result.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -51,9 +52,10 @@ inline constexpr std::uint32_t most_parts_per_object = 10'000;
 
 /** Where objects are kept: DRAM, NVMe, S3, or a stack of them. Objects are immutable and appear whole or not at all.
 
-    - `read(key, range, into, until)` fills `into`, whose size is that of the range, or fails; it never writes past it,
-      and has stopped writing when it completes. A missing object is `condition::absent`; one that is too short,
-      `condition::corrupt`.
+    - `read(key, range, into, until, observer)` fills `into`, whose size is that of the range, or fails; it never writes past
+      it, and has stopped writing when it completes. A missing object is `condition::absent`; one that is too short,
+      `condition::corrupt`. The observer, which may be null, is told of what is there already; a tier that reads in one
+      piece, or out of order, need not tell it anything.
     - `write(key, parts, mode, until)` publishes the concatenated parts atomically; safe to repeat and to race.
     - `stat(key, until)`: `condition::absent` when there is none.
     - `remove(key, until)`: success when there is none.
@@ -86,13 +88,14 @@ inline constexpr std::uint32_t most_parts_per_object = 10'000;
 template <class T>
 concept tier = requires(T& t, std::string key, byte_range range, byte_span into,
                         std::span<const const_byte_span> parts, if_exists mode, std::size_t most,
-                        std::uint32_t number, std::span<const std::string> tags, deadline until)
+                        std::uint32_t number, std::span<const std::string> tags, deadline until,
+                        read_observer* observer)
 {
     {
         t.get_executor()
         } -> std::convertible_to<asio::any_io_executor>;
     {
-        t.read(key, range, into, until)
+        t.read(key, range, into, until, observer)
         } -> std::same_as<asio::awaitable<status>>;
     {
         t.write(key, parts, mode, until)

@@ -81,11 +81,11 @@ public:
     [[nodiscard]] std::size_t reads_waiting() const noexcept { return waiting(call::read); }
 
     [[nodiscard]] asio::awaitable<status> read(std::string key, byte_range range, byte_span into,
-                                               deadline until)
+                                               deadline until, read_observer* observer = nullptr)
     {
         status s = co_await enter(call::read, key, range, until);
         if (s.ok())
-            s = co_await under_.read(key, range, into, until);
+            s = co_await under_.read(key, range, into, until, observer);
         co_return s.ok() ? step(key) : s;
     }
     [[nodiscard]] asio::awaitable<status> write(std::string key, std::span<const const_byte_span> parts,

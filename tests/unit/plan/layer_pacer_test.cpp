@@ -101,6 +101,13 @@ TEST_CASE("the latency is not taken for transfer, and the next group is asked fo
     CHECK(of(later.next()) == doctest::Approx(2 + 0.5 + 8 - 0.5 - 1));
 }
 
+TEST_CASE("requests of a group follow one another a quarter faster than the link brings them, once its rate is known")
+{
+    layer_pacer pacer;
+    CHECK(pacer.spacing(1000) == duration::zero());
+    CHECK(std::chrono::duration<double>(knowing(2000, 0.5).spacing(1000)).count() == doctest::Approx(0.4));
+}
+
 TEST_CASE("a group that failed teaches nothing, and a store that takes no time is not paced")
 {
     layer_pacer pacer;

@@ -335,7 +335,7 @@ TEST_CASE("client: where nothing moves, the request is given up and tried again;
     CHECK(peer.connections == 3);
 }
 
-struct arrivals final : body_observer {
+struct arrivals final : read_observer {
     std::vector<std::size_t> seen;
     void arrived(std::size_t bytes) noexcept override { seen.push_back(bytes); }
 };

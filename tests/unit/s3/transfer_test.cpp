@@ -567,7 +567,7 @@ TEST_CASE("transfer: the payload is sent in order, in pieces of any size, empty 
         }
 }
 
-struct arrivals final : body_observer {
+struct arrivals final : read_observer {
     std::vector<std::size_t> seen;
     void arrived(std::size_t bytes) noexcept override { seen.push_back(bytes); }
 };

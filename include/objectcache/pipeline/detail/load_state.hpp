@@ -4,14 +4,17 @@
 #include <objectcache/kv/format.hpp>
 #include <objectcache/kv/object_key.hpp>
 #include <objectcache/kv/pages.hpp>
+#include <objectcache/pipeline/detail/arrival.hpp>
 #include <objectcache/pipeline/detail/context.hpp>
+#include <objectcache/pipeline/detail/layer_slots.hpp>
+#include <objectcache/pipeline/detail/layer_state.hpp>
 #include <objectcache/pipeline/detail/pacing.hpp>
-#include <objectcache/pipeline/detail/received.hpp>
 #include <objectcache/pipeline/load_report.hpp>
 #include <objectcache/pipeline/match.hpp>
 #include <objectcache/plan/load_plan.hpp>
 
 #include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <algorithm>
@@ -48,6 +51,7 @@ public:
         , settled_(context_->executor)
         , until_(context_->in(options.timeout > duration::zero() ? options.timeout
                                                                  : context_->options.load_timeout))
+        , slots_{match_.geometry.layers, options_.passes, pages_.layer_slots()}
         , usable_(match_.chunks.size())
         , pacing_(context_->executor, context_->link)
     {
@@ -158,21 +162,9 @@ public:
     }
 
 private:
-    struct layer_state {
-        layer_state(const asio::any_io_executor& ex, std::size_t parts)
-            : ready(ex)
-            , computed(ex)
-            , to_enqueue(parts)
-            , to_end(parts)
-        {}
-        latch ready, computed;
-        std::size_t to_enqueue; // parts whose copies are not enqueued yet
-        std::size_t to_end;     // parts that have not ended
-        error_code failed;
-        bool gate_open = false;
-        bool announced = false; // guarded by mutex_, as `failed` is once set
-        layer_timing timing;
-    };
+    // What is copied on at once while a read goes on: where copies reach the rate of large ones, and little is left to do
+    // behind a request's last byte.
+    static constexpr std::size_t copy_bytes = std::size_t{1} << 20;
 
     [[nodiscard]] bool in_range(layer_id layer, std::uint32_t pass) const noexcept
     {
@@ -227,9 +219,9 @@ private:
         how.max_request_bytes = shared.options.staging_bytes / 2;
         // With few slots a group waits for the memory of as many layers at once: half of them, so that the other half
         // can compute meanwhile.
-        if (self->reuses_slots())
+        if (self->slots_.reused())
             how.max_layers_per_group =
-                static_cast<std::uint32_t>(std::max<std::size_t>(1, self->pages_.layer_slots() / 2));
+                static_cast<std::uint32_t>(std::max<std::size_t>(1, self->slots_.slots / 2));
         const auto plan = plan_load(self->match_.geometry, self->match_.runs, how);
         if (!plan) {
             self->give_up(plan.error());
@@ -244,30 +236,15 @@ private:
                     co_await self->pacing_.turn(self->until_.at());
                 const std::size_t number = self->pacing_.sent(group.fetches, group.bytes);
                 for (const load_fetch& fetch : plan->fetches_of(group)) {
-                    status why = self->worth_fetching(fetch);
+                    if (shared.options.pace_layers)
+                        co_await self->pacing_.request_turn(fetch.range.size, self->until_.at());
                     typename byte_budget::ticket request;
                     lease staging;
-                    if (why.ok()) {
-                        auto granted = co_await shared.requests.acquire(1, priority::load, self->until_);
-                        if (granted)
-                            request = std::move(*granted);
-                        else
-                            why = granted.error();
-                    }
-                    if (why.ok()) {
-                        auto lent = co_await shared.staging.acquire(
-                            static_cast<std::size_t>(fetch.range.size), priority::load, self->until_);
-                        if (lent)
-                            staging = std::move(*lent);
-                        else
-                            why = lent.error();
-                    }
-                    if (why.ok())
-                        why = self->worth_fetching(fetch);
-                    if (!why.ok()) {
+                    const status room = co_await self->make_room(fetch, request, staging);
+                    if (!room.ok()) {
                         self->pacing_.arrived(number, false);
-                        self->note(fetch, fetch.chunk, why);
-                        self->end(fetch, pass, why.code());
+                        self->note(fetch, fetch.chunk, room);
+                        self->end(fetch, pass, room.code());
                         continue;
                     }
                     self->work_.spawn(
@@ -277,7 +254,25 @@ private:
         }
     }
 
-    /** One read: into staging, verified, copied, and given back when the device is done with it. */
+    /** What a request needs before it may be sent. */
+    asio::awaitable<status> make_room(const load_fetch& fetch, typename byte_budget::ticket& request,
+                                      lease& staging)
+    {
+        if (status why = worth_fetching(fetch); !why.ok())
+            co_return why;
+        auto granted = co_await context_->requests.acquire(1, priority::load, until_);
+        if (!granted)
+            co_return granted.error();
+        const auto size = static_cast<std::size_t>(fetch.range.size);
+        auto lent = co_await context_->staging.acquire(size, priority::load, until_);
+        if (!lent)
+            co_return lent.error();
+        request = std::move(*granted);
+        staging = std::move(*lent);
+        co_return worth_fetching(fetch);
+    }
+
+    /** One read: into staging, verified and copied while it comes, and given back when the device is done with it. */
     static asio::awaitable<void> transfer(std::shared_ptr<load_state> self, load_fetch fetch,
                                           std::size_t number, std::uint32_t pass, byte_budget::ticket request,
                                           lease staging)
@@ -289,12 +284,20 @@ private:
         cache_counters::add(shared.counters.load_requests);
         ++self->requests_;
         std::string key = self->key_of(fetch);
-        status ended = co_await shared.store.read(std::move(key), fetch.range, staging.bytes(), self->until_);
+        auto more = [self, fetch, pass](std::shared_ptr<arrival> what) {
+            asio::post(self->executor(),
+                       [self, fetch, pass, what] { self->copy_arrived(*what, fetch, pass); });
+        };
+        const auto coming =
+            std::make_shared<arrival>(self->match_, fetch, staging.bytes(), copy_bytes, std::move(more));
+        status ended = co_await shared.store.read(std::move(key), fetch.range, staging.bytes(), self->until_,
+                                                  coming.get());
+        coming->over = true;
         request.release();
         self->pacing_.arrived(number, ended.ok());
         std::uint32_t intact = 0; // chunks: the leading ones of the fetch
         if (ended.ok())
-            ended = received(self->match_, fetch, staging.bytes()).verify(intact);
+            ended = coming->finish(intact);
         if (intact != 0) {
             status free = co_await self->slot_free(fetch, pass);
             if (free.ok())
@@ -306,7 +309,7 @@ private:
         }
         if (!ended.ok())
             self->note(fetch, fetch.chunk + intact, ended);
-        if (intact == 0) {
+        if (intact == 0 && !coming->touched) {
             self->end(fetch, pass, ended.code());
             co_return;
         }
@@ -315,23 +318,40 @@ private:
         self->bytes_ += arrived;
         cache_counters::add(shared.counters.bytes_loaded, arrived);
 
-        // From here on the device may touch the lease: nothing may end this coroutine before the device is past it.
+        // The device may touch the lease: nothing may end this coroutine before the device is past it.
         co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-        const std::vector<copy_op> copies =
-            received(self->match_, fetch, staging.bytes()).copies(self->pages_, intact);
-        error_code device_error = shared.owner.copy(copy_queue::load, copies);
+        if (intact != 0)
+            self->copy(*coming, intact);
         for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
             self->parts_enqueued(self->index_of(l, pass), fetch.chunks);
-        const error_code wait_error =
+        error_code device_error =
             co_await shared.events.wait(shared.owner.record(copy_queue::load), event_kind::load_copy);
         staging.release();
-        if (!device_error)
-            device_error = wait_error;
+        if (coming->refused)
+            device_error = coming->refused;
         if (device_error)
             self->fail_chunk(fetch.chunk, status(device_error, "copy to device"));
         const error_code failed = device_error ? device_error : ended.code();
         for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
             self->parts_ended(self->index_of(l, pass), fetch.chunks, failed);
+    }
+
+    /** Records of a read that goes on: on to the device with them, unless that would overwrite what is in use. */
+    void copy_arrived(arrival& coming, const load_fetch& fetch, std::uint32_t pass)
+    {
+        const auto user = slots_.user_before(fetch, pass);
+        if (!coming.over && stopping().ok() && (!user || layers_[*user].computed.is_set()))
+            copy(coming, fetch.chunks);
+    }
+
+    void copy(arrival& coming, std::uint32_t chunks)
+    {
+        const std::vector<copy_op> ops = coming.copies(pages_, coming.take(), chunks);
+        if (ops.empty())
+            return;
+        coming.touched = true;
+        if (const error_code ec = context_->owner.copy(copy_queue::load, ops); ec && !coming.refused)
+            coming.refused = ec;
     }
 
     [[nodiscard]] status stopping() const
@@ -358,32 +378,14 @@ private:
                           : record_key(keys_, at.where, match_.chunks[fetch.chunk], fetch.first_layer);
     }
 
-    /** Where the engine keeps only some layers, a layer's memory is free once the layer it belonged to was computed. */
+    /** Wait until the engine is done with the layer whose memory this fetch takes. */
     asio::awaitable<status> slot_free(const load_fetch& fetch, std::uint32_t pass)
     {
-        std::optional<std::size_t>
-            user; // the last of those whose memory this fetch takes; layers compute in order
-        if (reuses_slots())
-            for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
-                user = std::max(user, user_before(l, pass));
+        const auto user = slots_.user_before(fetch, pass);
         if (!user)
             co_return status();
         co_return status(co_await layers_[*user].computed.wait());
     }
-
-    /** The layer that had this layer's slot before it. Slots are taken by `layer % slots` anew in every pass, so that
-        where the layers are no multiple of the slots, it may be the very layer before. */
-    [[nodiscard]] std::optional<std::size_t> user_before(layer_id layer, std::uint32_t pass) const
-    {
-        const auto slots = static_cast<layer_id>(pages_.layer_slots());
-        if (layer >= slots)
-            return index_of(layer - slots, pass);
-        if (pass == 0)
-            return std::nullopt;
-        return index_of(layer + (match_.geometry.layers - 1 - layer) / slots * slots, pass - 1);
-    }
-
-    [[nodiscard]] bool reuses_slots() const noexcept { return pages_.layer_slots() < layers_.size(); }
 
     /** Chunk `chunk` of `fetch` is the first that did not arrive. */
     void note(const load_fetch& fetch, std::size_t chunk, const status& why)
@@ -482,6 +484,7 @@ private:
     deadline until_;
     std::deque<layer_state> layers_; // by pass, then layer; latches do not move
     typename Device::gates gates_;
+    layer_slots slots_;
     std::atomic<std::size_t> usable_; // chunks before the first hole
     pacing pacing_;
     status first_failure_;

@@ -38,6 +38,20 @@ public:
             (void)co_await timer_.wait(); // or until something arrives
         }
     }
+    /** Until one more request of a group may be sent: at once when none is under way; `latest` and the rest as above. */
+    asio::awaitable<void> request_turn(std::uint64_t bytes, time_point latest)
+    {
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
+        while (!stopped_ && cancellation.cancelled() == asio::cancellation_type::none) {
+            const time_point at = std::min(next_request_, latest);
+            if (in_flight_ == 0 || at <= timer_.now() + shortest_wait)
+                break;
+            timer_.expires_at(at);
+            (void)co_await timer_.wait();
+        }
+        next_request_ = std::max(next_request_, timer_.now()) + pacer_.spacing(bytes);
+        ++in_flight_;
+    }
     void stop()
     {
         stopped_ = true;
@@ -55,6 +69,8 @@ public:
     void arrived(std::size_t number, bool complete)
     {
         incomplete_ = incomplete_ || !complete;
+        if (in_flight_ != 0 && --in_flight_ == 0)
+            timer_.cancel();
         if (--under_way_[number] != 0)
             return;
         pacer_.arrived(number, !incomplete_, timer_.now());
@@ -62,10 +78,15 @@ public:
     }
 
 private:
+    // A sleeping thread does not wake up more exactly; what a request is early is waited for before the next.
+    static constexpr duration shortest_wait = std::chrono::microseconds(100);
+
     layer_pacer pacer_;
     timer timer_;
     std::vector<std::size_t> under_way_; // requests of each group that have not ended
     bool incomplete_ = false;            // one of them failed: what follows says nothing about the link
+    std::size_t in_flight_ = 0;          // requests, of those that took their turn
+    time_point next_request_{};
     bool stopped_ = false;
 };
 

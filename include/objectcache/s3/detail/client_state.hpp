@@ -96,7 +96,7 @@ struct client::operation {
     unsigned tries = 0;
     expect answer = expect::text;
     byte_span destination = {};
-    body_observer* observer = nullptr;
+    read_observer* observer = nullptr;
     std::size_t text_limit = transfer::error_limit;
     bool conditional = false;
     bool repeatable = true;
@@ -119,7 +119,7 @@ struct client::operation {
 /** One request of an operation: the first, a retry, or the hedge beside it. Outlives its coroutine. */
 struct client::attempt {
     byte_span destination;
-    body_observer* observer = nullptr;
+    read_observer* observer = nullptr;
     const transfer* under_way = nullptr; // none: waiting for a connection
     const connection_pool::lease* on = nullptr;
     bool ended = false;

@@ -38,7 +38,7 @@ OBJECTCACHE_DECL asio::awaitable<bool> yield_and_check(asio::any_io_executor exe
 } // namespace detail
 
 OBJECTCACHE_DECL asio::awaitable<status> memory_tier::read(std::string key, byte_range range, byte_span into,
-                                                           deadline)
+                                                           deadline, read_observer*)
 {
     if (co_await detail::yield_and_check(executor_))
         co_return status(errc::cancelled);

@@ -41,7 +41,7 @@ static_assert(most_parts_per_object == s3::most_parts_per_upload);
 } // namespace detail
 
 OBJECTCACHE_DECL asio::awaitable<status> s3_tier::read(std::string key, byte_range range, byte_span into,
-                                                       deadline until)
+                                                       deadline until, read_observer* observer)
 {
     std::string name = key_prefix_ + key;
     if (into.size() > split_bytes) {
@@ -49,7 +49,7 @@ OBJECTCACHE_DECL asio::awaitable<status> s3_tier::read(std::string key, byte_ran
         auto parts = co_await s3::get_parallel(client_, bucket_, std::move(name), range, into, how);
         co_return parts.error();
     }
-    const s3::get_options how{until};
+    const s3::get_options how{.until = until, .observer = observer};
     auto got = co_await client_.get(bucket_, std::move(name), range, into, how);
     co_return got.error();
 }

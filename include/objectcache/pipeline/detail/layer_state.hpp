@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/io/latch.hpp>
+#include <objectcache/pipeline/load_report.hpp>
+
+#include <cstddef>
+
+namespace objectcache::detail {
+
+/** Where one layer of a load stands. */
+struct layer_state {
+    layer_state(const asio::any_io_executor& ex, std::size_t parts)
+        : ready(ex)
+        , computed(ex)
+        , to_enqueue(parts)
+        , to_end(parts)
+    {}
+    latch ready, computed;
+    std::size_t to_enqueue; // parts whose copies are not enqueued yet
+    std::size_t to_end;     // parts that have not ended
+    error_code failed;
+    bool gate_open = false;
+    bool announced = false; // guarded by the load's mutex, as `failed` is once set
+    layer_timing timing;
+};
+
+} // namespace objectcache::detail
