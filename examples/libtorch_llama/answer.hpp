@@ -5,14 +5,14 @@
 #include "store.hpp"
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/use_future.hpp>
 
 #include <ATen/ATen.h>
 
 #include <exception>
-#include <numeric>
-#include <random>
 
 // How an engine whose layers are enqueued ahead embeds the cache, for any `Compute`:
 //     using device = ...;                      models objectcache::device
@@ -75,8 +75,8 @@ inline outcome recompute(const question& q, kv_memory& kv)
     return out;
 }
 
-/** All layers at once: each behind its gate, so that neither the host nor the coroutine is on the way of any of them. Runs on
-    a thread of its own, because the queue of a device can be full until a gate opens. */
+/** All layers at once, each behind its gate: neither host nor coroutine is on the way of any of them. Runs on a thread of its
+    own, because the queue of a device may be full until a gate opens. */
 template <class Compute, class Load>
 asio::awaitable<typename Compute::device::event> enqueue_behind_gates(Compute& on, Load& load, pass& prompt,
                                                                       std::uint32_t layers)
@@ -91,11 +91,11 @@ asio::awaitable<typename Compute::device::event> enqueue_behind_gates(Compute& o
 
 /** Compute layer i while the layers behind it travel. */
 template <class Compute, class Cache>
-asio::awaitable<outcome> layerwise(const question& q, Compute& on, Cache& cache, kv_memory& kv)
+asio::awaitable<outcome> layerwise(const question& q, Compute& on, asio::thread_pool& launcher, Cache& cache,
+                                   kv_memory& kv)
 {
     outcome out;
     out.way = "layerwise";
-    asio::thread_pool launcher(1);
     out.began = steady::now();
     const oc::scope where = q.scope(kv);
     const auto match = co_await cache.match(where, q.prompt);
@@ -165,6 +165,13 @@ auto with_cache(const s3_store& where, Compute& on, std::uint64_t layer_bytes, B
 [[nodiscard]] std::vector<std::uint32_t> prompt_of(const settings& s, const config& c);
 [[nodiscard]] kv_memory memory_for(const settings& s, const config& c, std::size_t tokens);
 
+inline void warm_up(const question& q, kv_memory& kv, std::size_t first)
+{
+    pass prompt(q.weights, kv, std::span(q.prompt).subspan(first), first, q.options);
+    prompt.run();
+    (void)prompt.next_token();
+}
+
 /** One prompt without a cache and from the cache, compared. Returns the exit status. */
 template <class Compute>
 int run_on(Compute& on, const settings& s)
@@ -180,13 +187,10 @@ int run_on(Compute& on, const settings& s)
     const auto geometry = computed.geometry(s.tokens_per_chunk);
     const std::uint64_t layer_bytes = 2 * geometry.row_bytes() * q.prompt.size();
     const std::size_t whole_chunks = geometry.whole_chunks(q.shared) * s.tokens_per_chunk;
-    if (where.device.is_cuda()) { // kernels loaded, attention planned, memory there: see `pass`
-        pass all(weights, loaded, q.prompt, 0, q.options);
-        all.run();
-        pass suffix(weights, loaded, std::span(q.prompt).subspan(whole_chunks), whole_chunks, q.options);
-        suffix.run();
-        (void)all.next_token();
-        (void)suffix.next_token();
+    asio::thread_pool launcher(1);
+    if (where.device.is_cuda()) { // see `pass`: by the threads, and of the shapes, that follow
+        warm_up(q, loaded, 0);
+        asio::post(launcher, asio::use_future([&] { warm_up(q, loaded, whole_chunks); })).get();
     }
     loaded.fill(0);
 
@@ -197,8 +201,9 @@ int run_on(Compute& on, const settings& s)
     });
     check(stored.failed, "cannot store");
     store_at.shape_link();
-    ways.push_back(with_cache(store_at, on, layer_bytes,
-                              [&](auto& cache, oc::s3_tier&) { return layerwise(q, on, cache, loaded); }));
+    ways.push_back(with_cache(store_at, on, layer_bytes, [&](auto& cache, oc::s3_tier&) {
+        return layerwise(q, on, launcher, cache, loaded);
+    }));
 
     print_table(ways, stored);
     const bool same_kv = computed.same_bytes(loaded, ways[1].loaded_tokens);

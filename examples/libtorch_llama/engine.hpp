@@ -131,10 +131,11 @@ struct pass_options {
 
 /** Tokens [first, first + n) of a sequence on their way through the network, layer by layer.
 
-    On a GPU nothing here waits for the device except `next_token`. Two things may nevertheless hold up the host: CUDA loads
-    a kernel, and cuDNN plans an attention, the first time a shape is seen. Before layers are enqueued behind gates, run one
-    pass of the same shape (on the same stream, whose memory is then there too). And the queue of a CUDA stream is finite, about
-    a thousand launches: enqueue from a thread that the loads do not need.
+    On a GPU nothing here waits for the device except `next_token`. Some things nevertheless hold up the host, or the device,
+    the first time: CUDA loads kernels, cuDNN plans the attention of a new shape, PyTorch makes handles for a new thread and
+    takes memory for a new stream. So before layers are enqueued behind gates, run a pass of the same shape on the same
+    thread and stream. And the queue of a CUDA stream is finite, about a thousand launches: enqueue from a thread that the
+    loads do not need.
 
     Model and memory must stay where they are until the device has done the work. */
 class pass {

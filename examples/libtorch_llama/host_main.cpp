@@ -1,48 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "answer.hpp"
-
+#include "host_compute.hpp"
 #include "text.hpp"
 
-#include <objectcache/device/host_device.hpp>
+#include <numeric>
+#include <random>
 
 namespace torch_llama {
-namespace {
-
-/** The CPU as a device: a thread for its compute stream, on which layers wait at their gates. */
-class host_compute {
-public:
-    using device = oc::host_device;
-
-    [[nodiscard]] device& kv_device() noexcept { return device_; }
-    [[nodiscard]] device::stream_ref stream() noexcept { return stream_; }
-    [[nodiscard]] device::event record() { return stream_.record(); }
-    [[nodiscard]] static std::optional<c10::Stream> torch_stream() noexcept { return {}; }
-
-    template <class F>
-    void enqueue(F work)
-    {
-        stream_.enqueue([this, work] {
-            try {
-                work();
-            } catch (...) { // a stream's work must not throw
-                failure_ = std::current_exception();
-            }
-        });
-    }
-    void rethrow() const
-    {
-        if (failure_)
-            std::rethrow_exception(failure_);
-    }
-
-private:
-    device device_;
-    std::exception_ptr failure_; // written on the stream, read behind an event
-    oc::host_stream stream_;
-};
-
-} // namespace
-
 std::vector<std::uint32_t> prompt_of(const settings& s, const config& c)
 {
     std::vector<std::uint32_t> out;
