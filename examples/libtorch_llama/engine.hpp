@@ -34,6 +34,9 @@ struct placement {
     at::ScalarType dtype = at::kFloat; ///< kFloat, kBFloat16 or kHalf
 };
 
+/** Blocks until the device has done what the calling thread's current stream has; on a CPU everything is done already. */
+void synchronize(at::Device device);
+
 /** The shape of a well-known model, for random weights: "tiny", "llama-3.2-1b", "llama-3.2-3b", "llama-3.1-8b".
     @throws error for another name. */
 [[nodiscard]] config named_config(std::string_view size);
@@ -84,7 +87,7 @@ class kv_memory {
 public:
     static constexpr std::uint32_t default_block_tokens = 64;
 
-    /** Allocates room for `tokens`, uninitialised.
+    /** Allocates room for `tokens`, uninitialised. Blocks.
         @param block_table where block i of the sequence lies; empty: in order, which attention reads without a copy
         @throws error for a table that is too short or names a block twice. */
     kv_memory(const config& shape, placement where, std::size_t tokens,
@@ -100,14 +103,14 @@ public:
     struct rows {
         at::Tensor k, v; // [tokens][kv_heads][head_dim]
     };
-    /** Tokens [0, count) of a layer: a view, or gathered into new memory where the blocks lie out of order. */
+    /** Tokens [0, count) of a layer, on the current stream: a view, or gathered into new memory where the blocks lie out of order. */
     [[nodiscard]] rows read(std::size_t layer, std::size_t count) const;
-    /** Puts the rows of tokens [first, first + n) where they belong. */
+    /** Puts the rows of tokens [first, first + n) where they belong, on the current stream. */
     void write(std::size_t layer, std::size_t first, const rows& values);
 
     /** Whether the first `count` tokens have the same bytes in both, in all layers. Blocks. */
     [[nodiscard]] bool same_bytes(const kv_memory& other, std::size_t count) const;
-    /** Overwrites everything with noise of size `scale` (a benchmark has KV and no prefill), or with 0. */
+    /** Overwrites everything with noise of size `scale` (a benchmark has KV and no prefill), or with 0. Blocks. */
     void fill(double scale);
 
 private:

@@ -146,6 +146,7 @@ void kv_memory::fill(double scale)
             else
                 layer.normal_(0, scale);
         }
+    synchronize(where_.device); // passes and loads run on other streams
 }
 
 } // namespace torch_llama

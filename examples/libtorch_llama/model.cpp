@@ -4,6 +4,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 #include <cstring>
@@ -40,6 +41,12 @@ config shape_of(std::uint32_t hidden, std::uint32_t layers, std::uint32_t heads,
 }
 
 } // namespace
+
+void synchronize(at::Device device)
+{
+    if (!device.is_cpu())
+        c10::impl::VirtualGuardImpl(device.type()).getStream(device).synchronize();
+}
 
 config named_config(std::string_view size)
 {
@@ -89,6 +96,7 @@ void model::take(const source& tensor)
                              tensor(at + "mlp.up_proj.weight", {inner, hidden})});
         w.down = tensor(at + "mlp.down_proj.weight", {hidden, inner});
     }
+    synchronize(where_.device); // passes run on other streams
 }
 
 model model::load(const std::filesystem::path& directory, placement where)
