@@ -57,6 +57,9 @@ struct config {
     @throws error for an unreadable file and for every property of the model that this engine would compute wrongly. */
 [[nodiscard]] config read_config(const std::filesystem::path& file);
 
+/** Radians per position of each pair of dimensions, [head_dim / 2]: theta^(-2i/head_dim), scaled as `rope.type` says. */
+[[nodiscard]] std::vector<float> inverse_frequencies(const config& c);
+
 /** Weights in f32, ready to multiply. Immutable after `load`: any number of threads may run passes over it. */
 class model {
 public:

@@ -3,10 +3,14 @@
 
 #include <boost/json.hpp>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -189,8 +193,8 @@ void tensor_files::add_file(const std::filesystem::path& path)
         fail(path, "bytes behind the last tensor");
 }
 
-void tensor_files::append(const std::string& name, std::initializer_list<std::size_t> shape,
-                          std::vector<float>& out) const
+tensor_files::stored_tensor tensor_files::find(const std::string& name,
+                                               std::initializer_list<std::size_t> shape) const
 {
     const auto found = tensors_.find(name);
     if (found == tensors_.end())
@@ -213,14 +217,43 @@ void tensor_files::append(const std::string& name, std::initializer_list<std::si
         fail(path, "tensor '" + name + "' has " + std::to_string(t.bytes.size()) +
                        " bytes, its shape needs " + std::to_string(elements) + " times " +
                        std::to_string(width));
+    return {t.type, t.bytes};
+}
+
+void tensor_files::append(const std::string& name, std::initializer_list<std::size_t> shape,
+                          std::vector<float>& out) const
+{
+    const stored_tensor e = find(name, shape);
     const std::size_t at = out.size();
-    out.resize(at + elements);
-    if (t.type == "F32")
-        std::memcpy(out.data() + at, t.bytes.data(), t.bytes.size());
-    else if (t.type == "F16")
-        widen_all<widen_f16>(t.bytes, out.data() + at);
+    out.resize(at + e.bytes.size() / bytes_per_element(e.type));
+    if (e.type == "F32")
+        std::memcpy(out.data() + at, e.bytes.data(), e.bytes.size());
+    else if (e.type == "F16")
+        widen_all<widen_f16>(e.bytes, out.data() + at);
     else
-        widen_all<widen_bf16>(t.bytes, out.data() + at);
+        widen_all<widen_bf16>(e.bytes, out.data() + at);
+}
+
+std::string tensor_files::fingerprint(const mapped_file& config) const
+{
+    const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
+                                                                                XXH3_freeState);
+    XXH3_128bits_reset(state.get());
+    const auto add = [&](std::span<const std::byte> bytes) {
+        const std::uint64_t size = bytes.size(); // so that no byte can move from one file to the next unseen
+        XXH3_128bits_update(state.get(), &size, sizeof size);
+        XXH3_128bits_update(state.get(), bytes.data(), bytes.size());
+    };
+    add(config.bytes());
+    for (const mapped_file& file : files_)
+        add(file.bytes());
+    XXH128_canonical_t digest;
+    XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(state.get()));
+    std::string out;
+    for (unsigned char byte : digest.digest)
+        for (int shift : {4, 0})
+            out += "0123456789abcdef"[byte >> shift & 15];
+    return out;
 }
 
 } // namespace llama::detail

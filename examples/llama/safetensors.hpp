@@ -42,7 +42,16 @@ public:
     void append(const std::string& name, std::initializer_list<std::size_t> shape,
                 std::vector<float>& out) const;
 
-    [[nodiscard]] const std::vector<mapped_file>& files() const noexcept { return files_; }
+    /** The tensor's elements as they are stored: `type` is BF16, F16 or F32, the bytes may lie at an odd address.
+        @throws error as `append` does. */
+    struct stored_tensor {
+        std::string_view type;
+        std::span<const std::byte> bytes;
+    };
+    [[nodiscard]] stored_tensor find(const std::string& name, std::initializer_list<std::size_t> shape) const;
+
+    /** 32 hex digits that change with any byte of these files or of `config`. */
+    [[nodiscard]] std::string fingerprint(const mapped_file& config) const;
 
 private:
     struct tensor {
