@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: BSL-1.0
+//
+// Time to first token on a GPU with a prefix in an object store, beside what else could be done with the prompt. One program
+// runs a subset of the cells and appends a JSON line for each path of each cell; bench/ttft.py makes tables and plots.
+#include "paths.hpp"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <CLI/Validators.hpp>
+
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <random>
+
+namespace {
+
+using namespace ttft;
+
+struct settings {
+    std::string model = "llama-3.1-8b", layout = "segment_objects", attention = "split_cudnn", json;
+    std::vector<std::size_t> contexts{4096, 16384, 65536};
+    std::vector<double> hits{12.5, 50, 87.5};
+    std::vector<std::uint32_t> chunks{64};
+    std::vector<std::string> paths{"recompute", "compute", "local-lw", "local-whole", "s3-whole", "s3-lw"};
+    std::vector<double> gbits{100}, latencies{1};
+    std::uint32_t depth = 4;
+    std::size_t staging_mib = 1024;
+    unsigned runs = 5;
+    double longest_s = 12; ///< of one path of one cell: long runs are repeated less often
+    unsigned kernel_blocks = 8;
+    bool check = true;
+    store_settings store;
+
+    [[nodiscard]] bool wants(const char* path) const
+    {
+        return std::find(paths.begin(), paths.end(), path) != paths.end();
+    }
+};
+
+template <class T>
+T median(std::vector<T> v)
+{
+    if (v.empty())
+        return {};
+    std::sort(v.begin(), v.end());
+    return v[v.size() / 2];
+}
+
+class program {
+public:
+    explicit program(const settings& s)
+        : s_(s)
+        , server_(s.store)
+        , device_(checked(oc::cuda::device::create({.kernel_blocks = s.kernel_blocks}), "CUDA"))
+        , stream_(checked(oc::cuda::stream::create(0), "CUDA"))
+        , weights_(torch_llama::model::random(torch_llama::named_config(s.model), 1, place))
+        , most_(*std::max_element(s.contexts.begin(), s.contexts.end()))
+        , kv_(weights_.cfg(), place, most_)
+        , source_(weights_.cfg(), place, most_)
+        , stalls_(weights_.cfg().layers)
+    {
+        device_->use_kernels(checked(oc::cuda::runtime_kv_kernels::make(), "kernels"));
+        source_.fill(1);
+        std::mt19937 random(1);
+        prompt_.resize(most_);
+        for (auto& t : prompt_)
+            t = random() % weights_.cfg().vocab;
+        const auto how = torch_llama::parse_attention(s.attention);
+        if (!how)
+            throw std::runtime_error("--attention " + s.attention + ": no such one");
+        options_.how = *how;
+        options_.stream = c10::cuda::getStreamFromExternal(stream_.native(), 0);
+    }
+
+    void run()
+    {
+        for (const std::uint32_t g : s_.chunks)
+            with_chunks(g);
+    }
+
+private:
+    static inline const torch_llama::placement place{at::Device(at::kCUDA, 0), at::kBFloat16};
+
+    [[nodiscard]] host engine() { return {*device_, stream_, weights_, kv_, options_}; }
+    [[nodiscard]] std::span<const std::uint32_t> prompt(std::size_t n) const
+    {
+        return std::span(prompt_).first(n);
+    }
+    [[nodiscard]] oc::cache_options options() const
+    {
+        oc::cache_options o;
+        o.stored_as = oc::parse_layout(s_.layout);
+        if (!o.stored_as)
+            throw std::runtime_error("--layout " + s_.layout + ": no such one");
+        o.staging_bytes = s_.staging_mib << 20;
+        o.prefetch_depth = s_.depth;
+        o.match_timeout = std::chrono::seconds(20);
+        o.load_timeout = o.store_timeout = std::chrono::seconds(300);
+        o.index_ttl = std::chrono::hours(1);
+        return o;
+    }
+
+    void with_chunks(std::uint32_t g)
+    {
+        std::unique_ptr<cache_side> side;
+        oc::scope where;
+        where.model = s_.model;
+        where.weights_revision = "random";
+        where.geometry = kv_.geometry(g);
+        if (s_.wants("s3-lw") || s_.wants("s3-whole")) {
+            side = std::make_unique<cache_side>(server_, *device_, s_.store.io_threads, options());
+            server_.set({0, 0});
+            std::size_t longest = 0;
+            for (const std::size_t context : s_.contexts)
+                for (const double hit : s_.hits)
+                    longest = std::max(longest, hit_tokens(context, hit));
+            const auto began = steady::now();
+            const auto stored =
+                side->get().store(where, prompt(longest), source_.pages(g), {}, asio::use_future).get();
+            if (!stored.failed.ok())
+                throw std::runtime_error("store: " + stored.failed.message());
+            std::printf("# G = %u: %zu tokens stored in %.1f s\n", g, longest, ms_since(began) / 1e3);
+        }
+        for (const std::size_t context : s_.contexts)
+            for (const double hit : s_.hits)
+                cells(g, side.get(), where, context, hit);
+    }
+
+    /** Whole chunks of the largest G, so that every G loads the same. */
+    [[nodiscard]] static std::size_t hit_tokens(std::size_t context, double hit)
+    {
+        return static_cast<std::size_t>(hit / 100 * static_cast<double>(context)) / 256 * 256;
+    }
+
+    void cells(std::uint32_t g, cache_side* side, const oc::scope& where, std::size_t context, double hit)
+    {
+        const host h = engine();
+        const std::size_t first = hit_tokens(context, hit);
+        const auto all = prompt(context);
+        cell c{g, context, first, hit, {}};
+        // What does not depend on the store is measured once.
+        if (!done_[{context, 0}] && s_.wants("recompute")) {
+            report(c, "recompute", repeat([&] { return compute(h, all, 0); }));
+            done_[{context, 0}] = true;
+        }
+        if (!done_[{context, first}]) {
+            done_[{context, first}] = true;
+            report(c, "compute", repeat([&] { return compute(h, all, first); }));
+            if (s_.wants("local-lw") || s_.wants("local-whole")) {
+                local_store local({*device_, stream_, weights_, source_, options_}, first);
+                if (s_.wants("local-lw"))
+                    report(c, "local-lw", repeat([&] { return local.run(h, all, first, true, stalls_); }));
+                if (s_.wants("local-whole"))
+                    report(c, "local-whole",
+                           repeat([&] { return local.run(h, all, first, false, stalls_); }));
+            }
+        }
+        for (const double gbit : s_.gbits)
+            for (const double latency : s_.latencies) {
+                c.net = {gbit, latency};
+                server_.set(c.net);
+                if (s_.wants("s3-whole"))
+                    report(c, "s3-whole", repeat([&] {
+                               return from_store(h, *side, where, g, all, first, false, stalls_);
+                           }));
+                if (s_.wants("s3-lw")) {
+                    if (s_.check)
+                        kv_.fill(0);
+                    report(c, "s3-lw",
+                           repeat([&] { return from_store(h, *side, where, g, all, first, true, stalls_); }));
+                    if (s_.check && !kv_.same_bytes(source_, first))
+                        throw std::runtime_error("what was loaded is not what was stored");
+                }
+            }
+    }
+
+    struct cell {
+        std::uint32_t chunk;
+        std::size_t context, first;
+        double hit;
+        link_shape net;
+    };
+
+    template <class F>
+    std::vector<sample> repeat(F once)
+    {
+        std::vector<sample> out;
+        const auto began = steady::now();
+        (void)once(); // warms up
+        const double took = ms_since(began) / 1e3;
+        const auto n = std::clamp<unsigned>(static_cast<unsigned>(s_.longest_s / took), 2, s_.runs);
+        for (unsigned i = 0; i < n; ++i)
+            out.push_back(once());
+        return out;
+    }
+
+    void report(const cell& c, const char* path, const std::vector<sample>& runs)
+    {
+        const auto of = [&](auto member) {
+            std::vector<double> v;
+            for (const sample& s : runs)
+                v.push_back(static_cast<double>(s.*member));
+            return v;
+        };
+        const auto ttft = of(&sample::ttft_ms);
+        std::string line = "{\"path\": \"" + std::string(path) + "\", \"model\": \"" + s_.model +
+                           "\", \"layers\": " + std::to_string(weights_.cfg().layers) +
+                           ", \"attention\": \"" + s_.attention + "\"";
+        const auto number = [&](const char* name, double value) {
+            char text[64];
+            std::snprintf(text, sizeof text, ", \"%s\": %.6g", name, value);
+            line += text;
+        };
+        const auto list = [&](const char* name, const std::vector<double>& values) {
+            line += ", \"" + std::string(name) + "\": [";
+            for (std::size_t i = 0; i < values.size(); ++i) {
+                char text[32];
+                std::snprintf(text, sizeof text, "%s%.3f", i == 0 ? "" : ", ", values[i]);
+                line += text;
+            }
+            line += "]";
+        };
+        number("context", static_cast<double>(c.context));
+        number("hit", c.hit);
+        number("first", static_cast<double>(c.first));
+        if (path[0] == 's') {
+            number("G", c.chunk);
+            number("gbit", c.net.gbit);
+            number("latency_ms", c.net.latency_ms);
+            number("tls", s_.store.tls);
+            number("depth", s_.depth);
+            number("io_threads", s_.store.io_threads);
+            line += ", \"layout\": \"" + s_.layout + "\"";
+            number("match_ms", median(of(&sample::match_ms)));
+            list("load_ms", of(&sample::load_ms));
+            list("cpu_ms", of(&sample::cpu_ms));
+            list("pipeline_cpu_ms", of(&sample::pipeline_cpu_ms));
+            number("bytes", static_cast<double>(runs.front().bytes));
+            number("requests", static_cast<double>(runs.front().requests));
+        }
+        list("ttft_ms", ttft);
+        if (!runs.front().stalls_ms.empty()) { // by layer, of the median run
+            std::size_t middle = 0;
+            for (std::size_t i = 0; i < runs.size(); ++i)
+                if (runs[i].ttft_ms == median(ttft))
+                    middle = i;
+            list("stalls_ms", runs[middle].stalls_ms);
+        }
+        line += "}\n";
+        if (!s_.json.empty())
+            std::ofstream(s_.json, std::ios::app) << line;
+        const double stalls =
+            runs.front().stalls_ms.empty()
+                ? 0
+                : std::accumulate(runs.front().stalls_ms.begin(), runs.front().stalls_ms.end(), 0.0);
+        std::printf("%7zu %5.1f%% G=%-3u %4g Gb/s %3g ms  %-11s %9.1f ms (%.1f ... %.1f, %zu runs)  stalls "
+                    "%.1f load %.1f cpu %.0f/%.0f ms\n",
+                    c.context, c.hit, c.chunk, c.net.gbit, c.net.latency_ms, path, median(ttft),
+                    *std::min_element(ttft.begin(), ttft.end()), *std::max_element(ttft.begin(), ttft.end()),
+                    runs.size(), stalls, median(of(&sample::load_ms)), median(of(&sample::cpu_ms)),
+                    median(of(&sample::pipeline_cpu_ms)));
+        std::fflush(stdout);
+    }
+
+    const settings& s_;
+    store_server server_;
+    std::unique_ptr<oc::cuda::device> device_;
+    oc::cuda::stream stream_;
+    torch_llama::model weights_;
+    std::size_t most_;
+    torch_llama::kv_memory kv_, source_;
+    stall_clock stalls_;
+    torch_llama::pass_options options_;
+    std::vector<std::uint32_t> prompt_;
+    std::map<std::pair<std::size_t, std::size_t>, bool> done_;
+};
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    settings s;
+    CLI::App app("Time to first token with a prefix in an object store, on a GPU");
+    app.add_option("--model", s.model, "random weights of this size")->capture_default_str();
+    app.add_option("--context", s.contexts, "tokens of the prompt")->delimiter(',');
+    app.add_option("--hit", s.hits, "per cent of it in the store")->delimiter(',');
+    app.add_option("--chunk-tokens,-G", s.chunks)->delimiter(',');
+    app.add_option("--path", s.paths, "recompute, compute, local-lw, local-whole, s3-whole, s3-lw")
+        ->delimiter(',');
+    app.add_option("--gbit", s.gbits, "the link; 0: not shaped")->delimiter(',');
+    app.add_option("--latency-ms", s.latencies)->delimiter(',');
+    app.add_option("--layout", s.layout)->capture_default_str();
+    app.add_option("--attention", s.attention)->capture_default_str();
+    app.add_option("--depth", s.depth, "cache_options::prefetch_depth")->capture_default_str();
+    app.add_option("--staging-mib", s.staging_mib)->capture_default_str();
+    app.add_option("--kernel-blocks", s.kernel_blocks)->capture_default_str();
+    app.add_option("--runs", s.runs, "of each path of each cell, after one that warms up")
+        ->capture_default_str();
+    app.add_option("--longest", s.longest_s, "seconds that a path of a cell may take, but for two runs");
+    app.add_option("--server-threads", s.store.server_threads)->capture_default_str();
+    app.add_option("--io-threads", s.store.io_threads)->capture_default_str();
+    app.add_flag("--tls", s.store.tls);
+    app.add_flag("!--no-check", s.check, "do not compare what was loaded with what was stored");
+    app.add_option("--json", s.json, "append a line for each path of each cell");
+    CLI11_PARSE(app, argc, argv);
+    try {
+        program(s).run();
+        return 0;
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "error: %s\n", e.what());
+        return 1;
+    }
+}
