@@ -5,6 +5,7 @@
 #include "host_compute.hpp"
 
 #include <objectcache/store/memory_tier.hpp>
+#include <objectcache/testing/run_coroutine.hpp>
 
 namespace {
 
