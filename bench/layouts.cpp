@@ -5,6 +5,7 @@
 #include <objectcache/cache.hpp>
 #include <objectcache/device/host_device.hpp>
 #include <objectcache/plan/layout_policy.hpp>
+#include <objectcache/store/measure_costs.hpp>
 #include <objectcache/store/s3_tier.hpp>
 #include <objectcache/testing/observed_tier.hpp>
 #include <objectcache/testing/s3_server.hpp>
@@ -80,6 +81,7 @@ struct settings {
     std::uint32_t tokens_per_chunk = 64, layers = 4, context = 4096, rounds = 3, staging_mib = 256;
     double latency_ms = 10, mbit = 4000;
     std::string way = "segment_objects"; // or "slices": chunk objects, a GET per slice
+    bool measured = false;
     oc::storage_costs prices;
 };
 
@@ -160,6 +162,33 @@ asio::awaitable<oc::load_report> load(kv_cache& kv, oc::prefix_match found, memo
     co_return report;
 }
 
+/** What measure_costs() makes of the link, beside how it was shaped, and what choose_layout() makes of that. */
+void measure(const oc::testing::s3_server& server, const settings& s, const oc::kv_geometry& geometry)
+{
+    asio::io_context io(1);
+    oc::s3_tier tier(io.get_executor(),
+                     oc::s3::client(io.get_executor(), *oc::s3::endpoint::parse(server.endpoint_url()),
+                                    server.credentials()),
+                     "layouts");
+    oc::measure_options how;
+    how.given = s.prices;
+    const auto began = steady::now();
+    const auto costs = run(io, oc::measure_costs(tier, how, asio::use_awaitable));
+    if (!costs)
+        throw std::runtime_error("measuring: " + costs.error().message());
+    oc::storage_costs shaped = s.prices;
+    shaped.request_seconds = s.latency_ms / 1e3;
+    shaped.link_bytes_per_second = s.mbit * 1e6 / 8;
+    const auto row = [&](const char* what, const oc::storage_costs& c) {
+        std::fprintf(stderr, "%-10s %8.2f ms to the first byte %10.0f Mbit/s   suits: %s\n", what,
+                     c.request_seconds * 1e3, c.link_bytes_per_second * 8 / 1e6,
+                     std::string(oc::name(oc::choose_layout(geometry, c))).c_str());
+    };
+    row("shaped", shaped);
+    row("measured", *costs);
+    std::fprintf(stderr, "measured in %.2f s\n", seconds_since(began));
+}
+
 void one_run(const settings& s)
 {
     oc::scope where;
@@ -182,6 +211,8 @@ void one_run(const settings& s)
         std::chrono::duration_cast<oc::duration>(std::chrono::duration<double>(s.latency_ms / 1e3)));
     const auto rate = static_cast<std::uint64_t>(s.mbit * 1e6 / 8);
     server->set_bandwidth(rate, rate);
+    if (s.measured)
+        measure(*server, s, where.geometry);
 
     side writer(*server, s);
     auto began = steady::now();
@@ -254,6 +285,8 @@ int main(int argc, char** argv)
         ->capture_default_str();
     app.add_option("--latency-ms", s.latency_ms);
     app.add_option("--mbit", s.mbit, "the link, each way");
+    app.add_flag("--measured", s.measured,
+                 "also measure the link as a host would, and say which layout suits it");
     app.add_option("--per-1000-puts", s.prices.per_1000_puts, "dollars")->capture_default_str();
     app.add_option("--per-1000-gets", s.prices.per_1000_gets, "dollars")->capture_default_str();
     app.add_option("--per-1000-lists", s.prices.per_1000_lists, "dollars")->capture_default_str();

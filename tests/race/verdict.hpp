@@ -35,10 +35,11 @@ class inspector {
 public:
     inspector(const place& where, std::vector<world> worlds) : where_(where), worlds_(std::move(worlds))
     {
-        for (const world& w : worlds_)
+        for (const world& w : worlds_) {
+            scopes_[w.name] = *oc::scope_id(w.scope());
             for (const world::sequence& s : w.sequences)
-                for (const oc::chunk_id& id : s.chain)
-                    known_[w.name].insert(id);
+                known_[w.name].insert(s.chain.begin(), s.chain.end());
+        }
     }
 
     verdict run(const promises& told)
@@ -58,26 +59,43 @@ private:
         bool chunk_object = false, manifest = false;
     };
 
-    /** Every sequence is matched and loaded as far as it is stored, by a process that knows nothing. */
+    /** Every sequence is matched and loaded as far as it is stored, by a cache that knows nothing. */
     void find_all(const world& w, const promises& told, verdict::of_kind& out)
     {
-        for (std::size_t number = 0; number < w.sequences.size(); ++number) {
-            const world::sequence& of = w.sequences[number];
-            totals nobody_counts;
-            tier store(where_.tier(io_), request_counter{&nobody_counts});
-            auto kv = cache::create(store, device_, where_.options(w.layouts.front()));
-            check(kv.ok(), "no cache");
-            const std::size_t found = race::run(io_, find(*kv, w, of));
-            for (std::size_t i = 0; i < found; ++i)
-                reachable_[w.name].insert(of.chain[i]);
+        std::vector<std::size_t> found(w.sequences.size());
+        std::size_t next = 0;
+        for (int reader = 0; reader < 8; ++reader)
+            asio::co_spawn(io_, find_some(*this, w, next, found), [](std::exception_ptr e) {
+                if (e)
+                    std::rethrow_exception(e);
+            });
+        io_.restart();
+        io_.run();
+        for (std::size_t number = 0; number < found.size(); ++number) {
+            const auto& chain = w.sequences[number].chain;
+            reachable_[w.name].insert(chain.begin(),
+                                      chain.begin() + static_cast<std::ptrdiff_t>(found[number]));
             const auto promised = told.find({w.name, number});
             if (promised == told.end())
                 continue;
             out.promised += promised->second;
-            out.found += std::min(found, promised->second);
-            check(found + w.stride() > promised->second,
+            out.found += std::min(found[number], promised->second);
+            // A sequence that ends inside a segment is found up to the last mark in its name.
+            check(found[number] + w.stride() > promised->second,
                   w.name + ' ' + std::to_string(number) + ": " + std::to_string(promised->second) +
-                      " chunks were said to be stored, and " + std::to_string(found) + " are found");
+                      " chunks were said to be stored, and " + std::to_string(found[number]) + " are found");
+        }
+    }
+    static asio::awaitable<void> find_some(inspector& self, const world& w, std::size_t& next,
+                                           std::vector<std::size_t>& found)
+    {
+        while (next < found.size()) {
+            const std::size_t number = next++;
+            totals nobody_counts;
+            tier store(self.where_.tier(self.io_), request_counter{&nobody_counts});
+            auto kv = cache::create(store, self.device_, self.where_.options(w.layouts.front()));
+            check(kv.ok(), "no cache");
+            found[number] = co_await find(*kv, w, w.sequences[number]);
         }
     }
     static asio::awaitable<std::size_t> find(cache& kv, const world& w, const world::sequence& of)
@@ -108,14 +126,12 @@ private:
             std::string prefix = self.where_.prefix;
             const auto page = co_await store.list(std::move(prefix), std::move(next), 1000, until);
             check(page.ok(), "list: " + page.error().message());
-            for (const oc::object_entry& object : page->objects) {
-                std::vector<std::byte> bytes(object.size);
-                std::string key = object.key;
-                const oc::byte_range whole{0, bytes.size()};
-                const oc::status s = co_await store.read(std::move(key), whole, bytes, until);
-                check(s.ok(), s.message());
-                self.look_at(object.key, bytes, out);
-            }
+            std::size_t at = 0;
+            oc::task_group readers(self.io_.get_executor());
+            for (int reader = 0; reader < 16; ++reader)
+                readers.spawn(look_at_some(self, store, page->objects, at, until, out));
+            co_await readers.join();
+            check(self.trouble_.empty(), self.trouble_);
             next = page->next;
         } while (!next.empty());
         oc::s3::upload_page page;
@@ -130,10 +146,30 @@ private:
         co_return 0;
     }
 
+    static asio::awaitable<void> look_at_some(inspector& self, oc::s3_tier& store,
+                                              const std::vector<oc::object_entry>& objects, std::size_t& at,
+                                              oc::deadline until, verdict& out)
+    {
+        std::vector<std::byte> bytes;
+        while (at < objects.size() && self.trouble_.empty()) {
+            const oc::object_entry& object = objects[at++];
+            bytes.resize(object.size);
+            std::string key = object.key;
+            const oc::byte_range whole{0, bytes.size()};
+            const oc::status s = co_await store.read(std::move(key), whole, bytes, until);
+            try {
+                check(s.ok(), s.message());
+                self.look_at(object.key, bytes, out);
+            } catch (const failure& e) {
+                self.trouble_ = e.what();
+            }
+        }
+    }
+
     void look_at(const std::string& key, oc::const_byte_span bytes, verdict& out)
     {
         for (const world& w : worlds_) {
-            const oc::key_space keys{where_.prefix, *oc::scope_id(w.scope())};
+            const oc::key_space keys{where_.prefix, scopes_.at(w.name)};
             if (!key.starts_with(keys.root()))
                 continue;
             verdict::of_kind& sum = out.kinds[w.kind];
@@ -241,8 +277,10 @@ private:
 
     const place& where_;
     std::vector<world> worlds_;
+    std::map<std::string, oc::digest> scopes_;
     std::map<std::string, std::unordered_set<oc::chunk_id>> known_, reachable_;
     std::map<std::string, std::unordered_map<oc::chunk_id, copies>> stored_;
+    std::string trouble_; // the first that was found
     oc::host_device device_;
     asio::io_context io_{1};
 };
