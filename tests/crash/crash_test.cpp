@@ -118,11 +118,11 @@ asio::awaitable<oc::store_report> store(oc::cache<oc::host_device, Tier>& kv, co
 }
 
 /** In a process of its own: store everything, unless request k comes first. */
-int writer(const work& w, const place& at, const std::string& prefix, unsigned k,
-           crash::killing_tier::when when)
+int writer(const work& w, const place& at, const std::string& prefix, unsigned k, crash::death::when when)
 {
     asio::io_context io(1);
-    crash::killing_tier tier(oc::s3_tier(io.get_executor(), connect(io, at), "crash"), k, when);
+    crash::killing_tier tier(oc::s3_tier(io.get_executor(), connect(io, at), "crash"),
+                             crash::death(io.get_executor(), k, when));
     oc::host_device device;
     auto kv = oc::cache<oc::host_device, crash::killing_tier>::create(tier, device, w.options(prefix));
     check(kv.ok(), "no cache");
@@ -281,7 +281,7 @@ try {
     if (argc == 9 && std::string(argv[1]) == "--writer")
         return writer(work(*oc::parse_layout(argv[2])), {argv[3], argv[4], argv[5]}, argv[6],
                       static_cast<unsigned>(std::stoul(argv[7])),
-                      static_cast<crash::killing_tier::when>(std::stoi(argv[8])));
+                      static_cast<crash::death::when>(std::stoi(argv[8])));
 
     std::vector<oc::layout> layouts;
     for (int i = 1; i < argc; ++i)

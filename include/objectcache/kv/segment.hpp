@@ -51,6 +51,13 @@ inline constexpr std::uint32_t max_segment_tokens = 4096;
     return n;
 }
 
+/** Every how many chunks of a region a segment's name tells what they are (segment_name::marks); for `per_region` =
+    segment_chunks(). */
+[[nodiscard]] constexpr std::uint32_t segment_mark_stride(std::uint32_t per_region) noexcept
+{
+    return (per_region + 63) / 64;
+}
+
 /** Bytes in front of the first record of a segment of `chunks` chunks: header, ids of the chunks, their checksum. */
 [[nodiscard]] constexpr std::uint64_t segment_head_bytes(std::uint32_t chunks) noexcept
 {

@@ -14,13 +14,8 @@ namespace detail {
 inline constexpr std::string_view base64url =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 inline constexpr std::uint32_t mark_digits = 3, max_marks = 64;
+static_assert(segment_mark_stride(max_segment_chunks) * max_marks == max_segment_chunks);
 inline constexpr std::size_t key_count_digits = 3, key_last_digits = 32;
-
-/** Chunks from one mark to the next, in regions of `per_region` chunks. */
-constexpr std::uint32_t mark_stride(std::uint32_t per_region) noexcept
-{
-    return (per_region + max_marks - 1) / max_marks;
-}
 
 /** Places of the region that are marked, before `place`: those behind which a whole number of strides lies. */
 constexpr std::uint32_t marks_before(std::uint32_t place, std::uint32_t stride) noexcept
@@ -79,7 +74,7 @@ OBJECTCACHE_DECL segment_name name_segment(const kv_geometry& geometry, std::spa
     out.offset = offset;
     out.chunks = chunks;
     std::copy_n(region[out.end() - 1].bytes.begin(), out.last.size(), out.last.begin());
-    const std::uint32_t stride = detail::mark_stride(segment_chunks(geometry));
+    const std::uint32_t stride = segment_mark_stride(segment_chunks(geometry));
     for (std::uint32_t m = detail::marks_before(offset, stride); m < detail::marks_before(out.end(), stride);
          ++m) {
         const auto digits = detail::mark_of(region[m * stride + stride - 1]);
@@ -91,7 +86,7 @@ OBJECTCACHE_DECL segment_name name_segment(const kv_geometry& geometry, std::spa
 OBJECTCACHE_DECL std::uint32_t shared_chunks(const kv_geometry& geometry, const segment_name& name,
                                              std::span<const chunk_id> region) noexcept
 {
-    const std::uint32_t per_region = segment_chunks(geometry), stride = detail::mark_stride(per_region);
+    const std::uint32_t per_region = segment_chunks(geometry), stride = segment_mark_stride(per_region);
     // Each number by itself as well: together they may wrap around.
     if (region.empty() || region.front() != name.region || name.chunks == 0 || name.chunks > per_region ||
         name.offset >= per_region || name.end() > per_region || name.offset >= region.size())
