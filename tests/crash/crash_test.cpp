@@ -12,6 +12,7 @@
 
 #include <objectcache/cache.hpp>
 #include <objectcache/device/host_device.hpp>
+#include <objectcache/kv/object_name.hpp>
 #include <objectcache/s3/large_object.hpp>
 #include <objectcache/testing/s3_server.hpp>
 
