@@ -102,7 +102,7 @@ private:
     while (const auto i = open.next())
         open.report(*i, read_head(group.objects[*i]));
     @endcode
-    Afterwards none is undecided: they are `superseded`, or `keep`.
+    Afterwards none is undecided: they are `superseded`, `young` or `keep`.
 
     @par Threads One at a time. A machine without I/O.
     @par Cost O(n^2) of n segments; at most one head of each. */

@@ -60,12 +60,14 @@ OBJECTCACHE_DECL void judge_segments(judged_group& group, std::chrono::system_cl
             if (found == containment::no)
                 continue;
             const bool old = is_old(smaller, old_until) && is_old(larger, old_until);
-            if (found == containment::yes)
-                smaller.what = old ? verdict::superseded : verdict::young;
-            else if (old && smaller.what == verdict::keep)
-                smaller.what = verdict::undecided;
-            if (smaller.what == verdict::superseded)
+            if (found == containment::yes && old) {
+                smaller.what = verdict::superseded;
                 break;
+            }
+            if (old)
+                smaller.what = verdict::undecided;
+            else if (found == containment::yes && smaller.what == verdict::keep)
+                smaller.what = verdict::young;
         }
     }
 }
@@ -175,9 +177,14 @@ OBJECTCACHE_DECL std::optional<std::size_t> supersession::next()
             if (o.what == verdict::undecided && detail::covers(group_->objects[i], o) == containment::perhaps)
                 return i;
     }
-    for (judged_object& o : group_->objects)
-        if (o.what == verdict::undecided)
-            o.what = verdict::keep;
+    for (judged_object& o : group_->objects) {
+        if (o.what != verdict::undecided)
+            continue;
+        const bool later = std::any_of(
+            group_->objects.begin(), group_->objects.end(),
+            [&](const judged_object& larger) { return detail::covers(larger, o) == containment::yes; });
+        o.what = later ? verdict::young : verdict::keep;
+    }
     return std::nullopt;
 }
 
