@@ -55,5 +55,6 @@
 #include <objectcache/s3/impl/transfer.ipp>
 #include <objectcache/s3/impl/xml.ipp>
 #include <objectcache/s3/impl/xml_multipart.ipp>
+#include <objectcache/store/impl/collector.ipp>
 #include <objectcache/store/impl/memory_tier.ipp>
 #include <objectcache/store/impl/s3_tier.ipp>
