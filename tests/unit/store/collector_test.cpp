@@ -377,10 +377,10 @@ TEST_CASE("cancelled at any request, it ends, and a second collection finishes t
 TEST_CASE("more segments than one request removes, and more layers than one page lists")
 {
     world w;
-    w.of.geometry.layers = 1500;
-    w.put_layers(0);
     for (std::uint32_t offset = 0; offset < 63; ++offset)
         w.put_segment(offset, 64 - offset);
+    w.of.geometry.layers = 1500;
+    w.put_layers(0);
     w.grow_old();
     w.how.grace = {};
     const collector_report r = w.collect();
