@@ -93,6 +93,12 @@ asio::awaitable<oc::status> gc(session& s)
     const oc::collector_report done =
         co_await oc::collect_garbage(s.client, s.how.at.bucket, s.how.at.name, std::move(how));
     count.clear();
+    std::uint64_t ours = done.uploads;
+    for (std::size_t i = 0; i < oc::verdicts; ++i)
+        if (static_cast<oc::verdict>(i) != oc::verdict::foreign)
+            ours += done.seen[i].objects;
+    if (done.failed.ok() && ours == 0)
+        co_return co_await nothing_there(s);
     print(done, s.how.remove, s.how.json);
     co_return done.failed;
 }
