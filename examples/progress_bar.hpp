@@ -63,10 +63,12 @@ private:
         for (std::size_t i = 0; terminal_ && i < width; ++i)
             bar += static_cast<double>(i) < share * width ? "█" : "░";
         if (terminal_ && done_ != 0 && done_ < total_)
-            left = ", " + std::to_string(static_cast<std::uint64_t>(seconds / share - seconds) + 1) + " s left";
+            left =
+                ", " + std::to_string(static_cast<std::uint64_t>(seconds / share - seconds) + 1) + " s left";
         std::fprintf(stderr, "%s%s%s%zu objects, %.1f of %.1f MB, %.1f MB/s%s", terminal_ ? "\r\033[K" : "",
                      bar.c_str(), terminal_ ? " " : "", objects_, static_cast<double>(done_) / 1e6,
-                     static_cast<double>(total_) / 1e6, static_cast<double>(done_) / 1e6 / seconds, left.c_str());
+                     static_cast<double>(total_) / 1e6, static_cast<double>(done_) / 1e6 / seconds,
+                     left.c_str());
         std::fflush(stderr);
     }
 

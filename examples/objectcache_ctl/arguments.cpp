@@ -80,14 +80,16 @@ void arguments::parse(int argc, char** argv)
     auto* const gc = sub("gc", "find what crashed writers left and what larger segments replaced; "
                                "with --delete remove it");
     gc->add_flag("--delete", remove, "remove it; otherwise a dry run");
-    gc->add_option("--grace", grace_seconds,
-                   "touch nothing younger, by the store's clock (by ours if it tells no Date). Longer than the "
-                   "readers' index_ttl, the writers' store_timeout and any difference of clocks")
+    gc->add_option(
+          "--grace", grace_seconds,
+          "touch nothing younger, by the store's clock (by ours if it tells no Date). Longer than the "
+          "readers' index_ttl, the writers' store_timeout and any difference of clocks")
         ->transform(duration)
         ->default_str("1h");
-    gc->add_option("--settle", settle_seconds,
-                   "look once more so long after layers were removed whether their chunk was published meanwhile. "
-                   "At least the writers' store_timeout")
+    gc->add_option(
+          "--settle", settle_seconds,
+          "look once more so long after layers were removed whether their chunk was published meanwhile. "
+          "At least the writers' store_timeout")
         ->transform(duration)
         ->default_str("60s");
     try {

@@ -33,7 +33,8 @@ struct tally {
     }
 };
 
-constexpr std::array garbage{oc::verdict::superseded, oc::verdict::undecided, oc::verdict::orphan, oc::verdict::broken};
+constexpr std::array garbage{oc::verdict::superseded, oc::verdict::undecided, oc::verdict::orphan,
+                             oc::verdict::broken};
 
 void print(const tally& t, const std::string& label, json_line line, bool json)
 {
@@ -41,8 +42,8 @@ void print(const tally& t, const std::string& label, json_line line, bool json)
     std::string text = label;
     text.resize(std::max<std::size_t>(text.size(), 20), ' ');
     std::array<char, 64> numbers{};
-    std::snprintf(numbers.data(), numbers.size(), "%10llu objects %10s", static_cast<unsigned long long>(t.objects),
-                  size_text(t.all()).c_str());
+    std::snprintf(numbers.data(), numbers.size(), "%10llu objects %10s",
+                  static_cast<unsigned long long>(t.objects), size_text(t.all()).c_str());
     text += numbers.data();
     for (const oc::verdict what : garbage) {
         line.add(std::string(name(what)) + "_bytes", t.of(what));
@@ -96,7 +97,8 @@ struct usage {
         print(ours, "total", json_line("total"), json);
         for (const auto& [t, label] : {std::pair{other_version, "other versions"}, {foreign, "not ours"}})
             if (t.objects != 0)
-                print(t, label, json_line(label == std::string("not ours") ? "foreign" : "other_version"), json);
+                print(t, label, json_line(label == std::string("not ours") ? "foreign" : "other_version"),
+                      json);
     }
 };
 

@@ -23,18 +23,22 @@ void print(const oc::garbage& g, bool json)
         return;
     }
     const char* const done = !g.failed.ok() ? "FAILED" : g.removed ? "removed" : "would go";
-    std::printf("%-8s  %-10s  %10s  %s\n", done, std::string(g.why).c_str(), size_text(g.size).c_str(), g.key.c_str());
+    std::printf("%-8s  %-10s  %10s  %s\n", done, std::string(g.why).c_str(), size_text(g.size).c_str(),
+                g.key.c_str());
 }
 
 void print(const oc::collector_report& r, bool remove, bool json)
 {
     json_line line("summary");
-    line.add("dry_run", !remove).add("removed_objects", r.removed.objects).add("removed_bytes", r.removed.bytes);
+    line.add("dry_run", !remove)
+        .add("removed_objects", r.removed.objects)
+        .add("removed_bytes", r.removed.bytes);
     oc::collector_report::tally found;
     for (std::size_t i = 0; i < oc::verdicts; ++i) {
         const auto what = static_cast<oc::verdict>(i);
         const auto& t = r.of(what);
-        line.add(std::string(name(what)) + "_objects", t.objects).add(std::string(name(what)) + "_bytes", t.bytes);
+        line.add(std::string(name(what)) + "_objects", t.objects)
+            .add(std::string(name(what)) + "_bytes", t.bytes);
         if (what != oc::verdict::superseded && what != oc::verdict::orphan && what != oc::verdict::broken)
             continue;
         found.objects += t.objects;
@@ -51,8 +55,9 @@ void print(const oc::collector_report& r, bool remove, bool json)
         return;
     }
     const auto n = [](std::uint64_t number) { return std::to_string(number); };
-    std::string text = n(found.objects) + " objects of garbage, " + size_text(found.bytes) + ", and " + n(r.uploads) +
-                       " unfinished uploads; " + n(r.of(oc::verdict::keep).objects) + " objects stay";
+    std::string text = n(found.objects) + " objects of garbage, " + size_text(found.bytes) + ", and " +
+                       n(r.uploads) + " unfinished uploads; " + n(r.of(oc::verdict::keep).objects) +
+                       " objects stay";
     if (const auto& young = r.of(oc::verdict::young); young.objects != 0)
         text += ", " + n(young.objects) + " are too young to tell (--grace)";
     if (const auto& other = r.of(oc::verdict::other_version); other.objects != 0)
@@ -70,7 +75,8 @@ void print(const oc::collector_report& r, bool remove, bool json)
     if (r.retracted != 0)
         text += n(r.retracted) + " manifests were taken back, which a writer published meanwhile\n";
     if (r.unsettled != 0)
-        text += n(r.unsettled) + " removed chunks were not looked after; run gc again once the grace is over\n";
+        text +=
+            n(r.unsettled) + " removed chunks were not looked after; run gc again once the grace is over\n";
     std::fputs(text.c_str(), stdout);
 }
 
@@ -97,8 +103,10 @@ asio::awaitable<oc::status> gc(session& s)
     for (std::size_t i = 0; i < oc::verdicts; ++i)
         if (static_cast<oc::verdict>(i) != oc::verdict::foreign)
             ours += done.seen[i].objects;
-    if (done.failed.ok() && ours == 0)
+    if (ours == 0 && done.failed.ok())
         co_return co_await nothing_there(s);
+    if (ours == 0) // not even a listing
+        co_return done.failed;
     print(done, s.how.remove, s.how.json);
     co_return done.failed;
 }

@@ -38,7 +38,8 @@ asio::awaitable<oc::result<oc::s3::list_page>> list_folder(session& s, std::stri
 {
     oc::s3::call what;
     what.bucket = s.how.at.bucket;
-    what.query = {{"delimiter", "/"}, {"encoding-type", "url"}, {"list-type", "2"}, {"prefix", std::move(prefix)}};
+    what.query = {
+        {"delimiter", "/"}, {"encoding-type", "url"}, {"list-type", "2"}, {"prefix", std::move(prefix)}};
     if (!continuation.empty())
         what.query.emplace_back("continuation-token", std::move(continuation));
     what.text_limit = std::size_t(8) << 20;

@@ -20,9 +20,9 @@ struct scope_line {
 /** Of the first object of each layout; objects that say nothing are for `verify`. */
 asio::awaitable<oc::status> look_into(session& s, scope_line& line)
 {
-    for (const auto& [folder, layout] :
-         {std::pair{"c/", oc::layout::chunk_objects}, {"l/", oc::layout::layer_objects},
-          {"s/", oc::layout::segment_objects}}) {
+    for (const auto& [folder, layout] : {std::pair{"c/", oc::layout::chunk_objects},
+                                         {"l/", oc::layout::layer_objects},
+                                         {"s/", oc::layout::segment_objects}}) {
         oc::s3::list_options one;
         one.max_keys = 1;
         const std::string below = s.how.at.name + "oc1/" + line.scope + '/' + folder;
@@ -97,8 +97,9 @@ void print(const oc::judged_object& o, bool json, std::size_t root)
                                                                    : std::string(name(o.what));
     if (!json) {
         std::printf("%10s  %-20s  %-8s  %-11s  %s\n", size_text(o.object.size).c_str(),
-                    time_text(o.object.modified).c_str(), o.name ? std::string(name(o.name->kind)).c_str() : "?",
-                    verdict.c_str(), o.object.key.c_str() + root);
+                    time_text(o.object.modified).c_str(),
+                    o.name ? std::string(name(o.name->kind)).c_str() : "?", verdict.c_str(),
+                    o.object.key.c_str() + root);
         return;
     }
     json_line line("object");

@@ -24,7 +24,10 @@ public:
         return *this;
     }
     json_line& add(std::string_view name, const char* text) { return add(name, std::string_view(text)); }
-    json_line& add(std::string_view name, const std::string& text) { return add(name, std::string_view(text)); }
+    json_line& add(std::string_view name, const std::string& text)
+    {
+        return add(name, std::string_view(text));
+    }
     template <std::unsigned_integral T>
     json_line& add(std::string_view name, T number)
     {

@@ -31,8 +31,13 @@ struct description {
 void print_json(const description& d)
 {
     json_line line("object");
-    line.add("key", d.key).add("bytes", d.info.size).add("modified", d.info.last_modified).add("etag", d.info.etag);
-    line.add("kind", oc::name(d.name.kind)).add("layout", oc::name(d.name.where())).add("scope", d.name.scope);
+    line.add("key", d.key)
+        .add("bytes", d.info.size)
+        .add("modified", d.info.last_modified)
+        .add("etag", d.info.etag);
+    line.add("kind", oc::name(d.name.kind))
+        .add("layout", oc::name(d.name.where()))
+        .add("scope", d.name.scope);
     line.add(d.name.kind == oc::object_kind::segment ? "region" : "chunk", d.name.chunk.hex());
     if (d.name.kind == oc::object_kind::layer)
         line.add("layer", d.name.layer);
@@ -76,7 +81,8 @@ void print_text(const description& d)
         const auto& h = *d.header;
         print_row("geometry", geometry_text(h.geometry));
         print_row("tokens", std::to_string(h.first_token) + " to " +
-                                std::to_string(h.first_token + std::uint64_t{h.chunks} * h.geometry.tokens_per_chunk - 1));
+                                std::to_string(h.first_token +
+                                               std::uint64_t{h.chunks} * h.geometry.tokens_per_chunk - 1));
         print_row("previous", h.previous == h.scope ? "none: the sequence begins here" : h.previous.hex());
     }
     for (const oc::chunk_id& id : d.chunks)

@@ -18,7 +18,9 @@ constexpr std::size_t window = std::size_t(4) << 20;
 
 struct verification {
     verification(session& session, const asio::any_io_executor& executor)
-        : s(session), workers(executor), slots(executor, session.how.parallel)
+        : s(session)
+        , workers(executor)
+        , slots(executor, session.how.parallel)
     {}
 
     session& s;
@@ -34,7 +36,10 @@ struct verification {
         const bool newer = why == oc::errc::unknown_version;
         ++(newer ? unknown : corrupt);
         if (s.how.json)
-            json_line(newer ? "unknown_version" : "corrupt").add("key", key).add("reason", why.message()).print();
+            json_line(newer ? "unknown_version" : "corrupt")
+                .add("key", key)
+                .add("reason", why.message())
+                .print();
         else
             std::printf("%s  %s: %s\n", newer ? "unknown" : "CORRUPT", key.c_str(), why.message().c_str());
     }
@@ -51,7 +56,8 @@ struct verification {
 };
 
 /** One object from its first byte to its last, through one window. */
-asio::awaitable<oc::status> read_object(verification& v, const oc::judged_object& o, std::vector<std::byte>& memory,
+asio::awaitable<oc::status> read_object(verification& v, const oc::judged_object& o,
+                                        std::vector<std::byte>& memory,
                                         std::optional<oc::object_header>* header = nullptr)
 {
     oc::object_check check(*o.name, o.object.size);
@@ -79,7 +85,8 @@ asio::awaitable<oc::status> read_object(verification& v, const oc::judged_object
 asio::awaitable<void> missing_layer(verification& v, const oc::judged_object& manifest, oc::layer_id layer)
 {
     std::string key = manifest.object.key, digits = std::to_string(layer);
-    key.replace(key.rfind('/') + 1, key.npos, std::string(4 - std::min<std::size_t>(4, digits.size()), '0') + digits);
+    key.replace(key.rfind('/') + 1, key.npos,
+                std::string(4 - std::min<std::size_t>(4, digits.size()), '0') + digits);
     const auto there = co_await v.s.client.head(v.s.how.at.bucket, key);
     if (there)
         co_return; // it was written while we looked
@@ -89,7 +96,8 @@ asio::awaitable<void> missing_layer(verification& v, const oc::judged_object& ma
     }
     const auto published = co_await v.s.client.head(v.s.how.at.bucket, manifest.object.key);
     if (published)
-        v.report(manifest.object.key, oc::status(oc::errc::length_mismatch, "layer " + digits + " is missing"));
+        v.report(manifest.object.key,
+                 oc::status(oc::errc::length_mismatch, "layer " + digits + " is missing"));
     else
         v.judge(manifest.object.key, published.error());
 }
@@ -190,9 +198,10 @@ void print_summary(const verification& v)
     }
     std::printf("%llu objects, %s verified; %llu corrupt", static_cast<unsigned long long>(v.objects),
                 size_text(v.bytes).c_str(), static_cast<unsigned long long>(v.corrupt));
-    for (const auto& [n, what] :
-         {std::pair{v.unknown, "of an unknown version"}, {v.unpublished, "layers never published (see gc)"},
-          {v.gone, "gone before they were read"}, {v.foreign, "not ours"}})
+    for (const auto& [n, what] : {std::pair{v.unknown, "of an unknown version"},
+                                  {v.unpublished, "layers never published (see gc)"},
+                                  {v.gone, "gone before they were read"},
+                                  {v.foreign, "not ours"}})
         if (n != 0)
             std::printf(", %llu %s", static_cast<unsigned long long>(n), what);
     std::printf("\n");

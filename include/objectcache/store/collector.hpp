@@ -21,10 +21,10 @@ namespace asio = boost::asio;
 /** Something that nobody needs. */
 struct garbage {
     std::string key;
-    std::uint64_t size = 0;   ///< bytes; 0 of an upload, whose parts the store does not list
-    std::string_view why;     ///< name() of its verdict, or "upload"
-    bool removed = false;     ///< never in a dry run
-    status failed{};          ///< why it could not be removed
+    std::uint64_t size = 0; ///< bytes; 0 of an upload, whose parts the store does not list
+    std::string_view why;   ///< name() of its verdict, or "upload"
+    bool removed = false;   ///< never in a dry run
+    status failed{};        ///< why it could not be removed
 };
 
 struct collector_options {
@@ -53,11 +53,15 @@ struct collector_report {
     std::uint64_t uploads_aborted = 0; ///< of these
     std::uint64_t spared = 0;    ///< groups in which something happened between the listing and the removal
     std::uint64_t retracted = 0; ///< manifests removed that were published while their layers were
-    std::uint64_t unsettled = 0; ///< chunks whose layers were removed and whose manifest was not looked for any more
+    std::uint64_t unsettled =
+        0; ///< chunks whose layers were removed and whose manifest was not looked for any more
     std::uint64_t failures = 0;
     status failed{}; ///< the first failure; what ends the listing ends everything
 
-    [[nodiscard]] const tally& of(verdict what) const noexcept { return seen[static_cast<std::size_t>(what)]; }
+    [[nodiscard]] const tally& of(verdict what) const noexcept
+    {
+        return seen[static_cast<std::size_t>(what)];
+    }
 };
 
 /** Removes from a bucket what crashed writers left and what larger segments replaced: beside live readers and writers, and
@@ -76,9 +80,8 @@ struct collector_report {
     @par Cost A listing of the bucket's part (1000 keys per request); one short read for most regions in which segments
     were merged; two listings per unpublished chunk; one request per 1000 removed segments. Memory of a few MiB,
     whatever the bucket's size. */
-[[nodiscard]] asio::awaitable<collector_report> collect_garbage(s3::client store, std::string bucket,
-                                                                std::string key_prefix,
-                                                                collector_options options);
+[[nodiscard]] asio::awaitable<collector_report>
+collect_garbage(s3::client store, std::string bucket, std::string key_prefix, collector_options options);
 
 /** The head of a segment, read from the store and proven to be that of its name.
 

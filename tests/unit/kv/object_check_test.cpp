@@ -94,8 +94,8 @@ status check(const object_name& name, const std::vector<std::byte>& bytes, std::
 TEST_CASE("what a writer makes is good, in pieces of every size")
 {
     for (const auto& o : objects().all)
-        for (const std::size_t piece : {std::size_t{1}, std::size_t{31}, std::size_t{32}, std::size_t{257},
-                                        o.bytes.size()}) {
+        for (const std::size_t piece :
+             {std::size_t{1}, std::size_t{31}, std::size_t{32}, std::size_t{257}, o.bytes.size()}) {
             const status s = check(o.name, o.bytes, piece);
             CHECK_MESSAGE(s.ok(), s.message());
         }
@@ -119,7 +119,8 @@ TEST_CASE("an object of any other length is refused")
         for (std::size_t n = 0; n < o.bytes.size(); n += n < 300 ? 1 : 97) {
             const std::vector<std::byte> part(o.bytes.begin(), o.bytes.begin() + static_cast<long>(n));
             CHECK(check(o.name, part).code() == condition::corrupt);
-            CHECK(check(o.name, part, 1000, o.bytes.size()).code() == condition::corrupt); // it was cut in between
+            CHECK(check(o.name, part, 1000, o.bytes.size()).code() ==
+                  condition::corrupt); // it was cut in between
             CHECK(check(o.name, o.bytes, 1000, n).code() == condition::corrupt);
         }
 }
@@ -127,8 +128,8 @@ TEST_CASE("an object of any other length is refused")
 TEST_CASE("an object under another's name is refused")
 {
     const objects o;
-    const std::vector<objects::object> others{o.chunk(2), o.layer(1, 0), o.layer(2, 1), o.manifest(2),
-                                              o.segment(1, 3), o.segment(3, 3)};
+    const std::vector<objects::object> others{o.chunk(2),    o.layer(1, 0),   o.layer(2, 1),
+                                              o.manifest(2), o.segment(1, 3), o.segment(3, 3)};
     for (const auto& a : o.all)
         for (const auto& b : others)
             CHECK(check(b.name, a.bytes).code() == condition::corrupt);

@@ -51,7 +51,8 @@ TEST_CASE("parsing is the inverse of naming")
         CHECK(parse_object_key(prefix, chunk_key(space, chunk)) == named(object_kind::chunk));
         CHECK(parse_object_key(prefix, manifest_key(space, chunk)) == named(object_kind::manifest));
         for (const layer_id layer : {0u, 9u, 10u, 999u, 4095u})
-            CHECK(parse_object_key(prefix, layer_key(space, chunk, layer)) == named(object_kind::layer, layer));
+            CHECK(parse_object_key(prefix, layer_key(space, chunk, layer)) ==
+                  named(object_kind::layer, layer));
         for (const auto& [offset, chunks] : {std::pair{0u, 1u}, {0u, 256u}, {255u, 1u}, {7u, 100u}}) {
             const segment_name s = segment(offset, chunks);
             CHECK(parse_object_key(prefix, segment_key(space, s)) == named(s));
@@ -139,8 +140,8 @@ TEST_CASE("versions are told from what is not ours")
     CHECK(key_version("p/", "p/oc1/anything") == 1u);
     CHECK(key_version("", "oc2/") == 2u);
     CHECK(key_version("", "oc65535/x/y") == 65535u);
-    for (const char* other : {"", "oc", "oc/", "oc1", "oc01/", "oc0/", "oc1x/", "ocx/", "oc-1/", "OC1/", "xoc1/",
-                              "oc123456/", "p/oc1/"})
+    for (const char* other : {"", "oc", "oc/", "oc1", "oc01/", "oc0/", "oc1x/", "ocx/", "oc-1/", "OC1/",
+                              "xoc1/", "oc123456/", "p/oc1/"})
         CHECK_FALSE_MESSAGE(key_version("", other), other);
 }
 

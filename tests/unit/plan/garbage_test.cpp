@@ -59,7 +59,8 @@ struct bucket {
         take(planner.finish());
         return out;
     }
-    [[nodiscard]] std::map<std::string, verdict> judge(bool read_heads = true, std::size_t* reads = nullptr) const
+    [[nodiscard]] std::map<std::string, verdict> judge(bool read_heads = true,
+                                                       std::size_t* reads = nullptr) const
     {
         std::map<std::string, verdict> out;
         for (const judged_group& g : groups(read_heads, reads))
@@ -87,8 +88,8 @@ struct model {
             tokens[i] += other << 20;
         return hash_chain(id, tokens, 16);
     }
-    std::string add_segment(bucket& b, std::span<const chunk_id> region, std::uint32_t offset, std::uint32_t n,
-                            time_point at = old) const
+    std::string add_segment(bucket& b, std::span<const chunk_id> region, std::uint32_t offset,
+                            std::uint32_t n, time_point at = old) const
     {
         const std::string key = segment_key(keys, name_segment(of.geometry, region, offset, n));
         b.add(key, at, segment_bytes(of.geometry, n));
@@ -103,7 +104,8 @@ struct model {
         b.heads[key] = head;
         return key;
     }
-    void add_layers(bucket& b, std::size_t chunk, std::initializer_list<layer_id> layers, time_point at = old) const
+    void add_layers(bucket& b, std::size_t chunk, std::initializer_list<layer_id> layers,
+                    time_point at = old) const
     {
         for (const layer_id l : layers)
             b.add(layer_key(keys, chain[chunk], l), at);
@@ -182,9 +184,8 @@ TEST_CASE("what is not ours is counted and does not part what belongs together")
     CHECK(got[layer_key(m.keys, m.chain[0], 1)] == verdict::keep);
     CHECK(got[manifest_key(m.keys, m.chain[0])] == verdict::keep);
     CHECK(got["p/oc2/anything"] == verdict::other_version);
-    for (const std::string& key :
-         {folder + "0000.bak", folder + "foo", folder + "0001/x", folder + "zzz", std::string("p/oc1/anything"),
-          std::string("other"), std::string("p/oc1")})
+    for (const std::string& key : {folder + "0000.bak", folder + "foo", folder + "0001/x", folder + "zzz",
+                                   std::string("p/oc1/anything"), std::string("other"), std::string("p/oc1")})
         CHECK(got[key] == verdict::foreign);
 }
 
@@ -295,7 +296,8 @@ TEST_CASE("property: verdicts are those of an oracle that knows every chunk")
         std::vector<stored> segments;
         for (int i = 0; i < 14; ++i) {
             const auto& s = sequences[below(sequences.size())];
-            const std::uint32_t offset = below(3) == 0 ? below(per_region) : 0, n = 1 + below(per_region - offset);
+            const std::uint32_t offset = below(3) == 0 ? below(per_region) : 0,
+                                n = 1 + below(per_region - offset);
             const bool is_old = below(5) != 0, whole = below(10) != 0;
             const std::string key = m.add_segment(b, s, offset, n, is_old ? old : now);
             if (!whole)
@@ -314,14 +316,15 @@ TEST_CASE("property: verdicts are those of an oracle that knows every chunk")
             const bool published = below(2) == 0, manifest_old = below(4) != 0;
             const bool all_old = std::all_of(layers.begin(), layers.end(), [](auto& l) { return l.second; });
             for (const auto& l : layers)
-                expected[layer_key(m.keys, id, l.first)] =
-                    published ? verdict::keep : all_old ? verdict::orphan : verdict::young;
+                expected[layer_key(m.keys, id, l.first)] = published ? verdict::keep
+                                                           : all_old ? verdict::orphan
+                                                                     : verdict::young;
             bool hole = layers.empty();
             for (layer_id l = 0; !layers.empty() && l < layers.rbegin()->first; ++l)
                 hole = hole || !layers.contains(l);
             if (published) {
                 b.add(manifest_key(m.keys, id), manifest_old ? old : now);
-                expected[manifest_key(m.keys, id)] = !hole         ? verdict::keep
+                expected[manifest_key(m.keys, id)] = !hole          ? verdict::keep
                                                      : manifest_old ? verdict::broken
                                                                     : verdict::young;
             }
@@ -359,7 +362,8 @@ TEST_CASE("property: verdicts are those of an oracle that knows every chunk")
                            l.chunks[s.offset + i - l.offset] == s.chunks[i];
                 }));
     }
-    for (const verdict v : {verdict::keep, verdict::superseded, verdict::orphan, verdict::broken, verdict::young})
+    for (const verdict v :
+         {verdict::keep, verdict::superseded, verdict::orphan, verdict::broken, verdict::young})
         CHECK_MESSAGE(seen[v] > 50, name(v));
 }
 

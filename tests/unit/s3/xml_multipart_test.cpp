@@ -123,10 +123,10 @@ TEST_CASE("multipart XML: pending uploads, page by page")
     std::string raw = first;
     raw.replace(raw.find("url"), 3, "xyz");
     CHECK(parse_upload_page(raw)->uploads[0].key == "a+%C3%BC");
-    for (const auto& [from, to] : {std::array{"a+%C3%BC", "%zz"}, std::array{"id1", ""},
-                                   std::array{"2010-11-10T", "2010-11-10 "},
-                                   std::array{"<NextKeyMarker>z%2F+1", "<NextKeyMarker>"},
-                                   std::array{"<NextKeyMarker>z%2F", "<NextKeyMarker>%z"}}) {
+    for (const auto& [from, to] :
+         {std::array{"a+%C3%BC", "%zz"}, std::array{"id1", ""}, std::array{"2010-11-10T", "2010-11-10 "},
+          std::array{"<NextKeyMarker>z%2F+1", "<NextKeyMarker>"},
+          std::array{"<NextKeyMarker>z%2F", "<NextKeyMarker>%z"}}) {
         std::string bad = first;
         bad.replace(bad.find(from), std::string_view(from).size(), to);
         CHECK(parse_upload_page(bad).error() == errc::malformed_response);

@@ -234,7 +234,9 @@ TEST_CASE("a writer that begins between the listing and the removal keeps its la
     world w;
     w.put_layers(0);
     w.grow_old();
-    w.how.on_progress = [&](std::uint64_t) { w.put(layer_key(w.keys, w.chain[0], 1)); }; // written anew: young
+    w.how.on_progress = [&](std::uint64_t) {
+        w.put(layer_key(w.keys, w.chain[0], 1));
+    }; // written anew: young
     const collector_report r = w.collect();
     CHECK(w.layers_of(0) == w.of.geometry.layers);
     CHECK(r.spared == 1);
@@ -254,7 +256,8 @@ TEST_CASE("a manifest that is published while its layers are removed is taken ba
     w.how.on_garbage = [&](const garbage& g) {
         w.told.push_back(g);
         for (const std::size_t chunk : {std::size_t{0}, std::size_t{1}})
-            if (g.removed && g.why == "orphan" && g.key == layer_key(w.keys, w.chain[chunk], 0) && !done[chunk]) {
+            if (g.removed && g.why == "orphan" && g.key == layer_key(w.keys, w.chain[chunk], 0) &&
+                !done[chunk]) {
                 // This writer found the layers in place; the other one wrote all of them once more.
                 done[chunk] = true;
                 if (chunk == 1)
@@ -357,11 +360,12 @@ TEST_CASE("cancelled at any request, it ends, and a second collection finishes t
             return testing::s3_fault();
         });
         std::optional<collector_report> r;
-        asio::co_spawn(w.io, collect_garbage(w.store, "bucket", "p/", w.how),
-                       asio::bind_cancellation_slot(stop.slot(), [&](std::exception_ptr e, collector_report out) {
-                           CHECK_FALSE(e);
-                           r = std::move(out);
-                       }));
+        asio::co_spawn(
+            w.io, collect_garbage(w.store, "bucket", "p/", w.how),
+            asio::bind_cancellation_slot(stop.slot(), [&](std::exception_ptr e, collector_report out) {
+                CHECK_FALSE(e);
+                r = std::move(out);
+            }));
         w.io.restart();
         w.io.run();
         REQUIRE(r);

@@ -11,7 +11,8 @@
 namespace objectcache {
 
 OBJECTCACHE_DECL object_check::object_check(object_name name, std::uint64_t size)
-    : name_(std::move(name)), size_(size)
+    : name_(std::move(name))
+    , size_(size)
 {
     if (name_.kind == object_kind::layer) {
         record_bytes_ = size_;
@@ -49,9 +50,10 @@ OBJECTCACHE_DECL void object_check::begin_records()
 
 OBJECTCACHE_DECL void object_check::end_record()
 {
-    const auto layer = name_.kind == object_kind::layer ? name_.layer
-                                                        : static_cast<layer_id>(record_ / chunks_.size());
-    failed_ = verify_trailer(trailer_, hash_.value(), layer, chunks_[record_ % chunks_.size()], name_.where());
+    const auto layer =
+        name_.kind == object_kind::layer ? name_.layer : static_cast<layer_id>(record_ / chunks_.size());
+    failed_ =
+        verify_trailer(trailer_, hash_.value(), layer, chunks_[record_ % chunks_.size()], name_.where());
     hash_.reset();
     in_record_ = 0;
     ++record_;

@@ -193,8 +193,9 @@ OBJECTCACHE_DECL std::optional<segment_name> parse_segment_name(const chunk_id& 
 
 OBJECTCACHE_DECL containment contains(const segment_name& larger, const segment_name& smaller) noexcept
 {
-    if (larger.region != smaller.region || larger.chunks <= smaller.chunks || larger.offset > smaller.offset ||
-        larger.end() < smaller.end() || !detail::marks_agree(larger, smaller))
+    if (larger.region != smaller.region || larger.chunks <= smaller.chunks ||
+        larger.offset > smaller.offset || larger.end() < smaller.end() ||
+        !detail::marks_agree(larger, smaller))
         return containment::no;
     if (larger.end() != smaller.end())
         return containment::perhaps;

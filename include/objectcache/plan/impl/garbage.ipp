@@ -105,7 +105,8 @@ OBJECTCACHE_DECL bool judged_group::has(verdict what) const noexcept
 
 OBJECTCACHE_DECL garbage_planner::garbage_planner(std::string prefix,
                                                   std::chrono::system_clock::time_point old_until)
-    : prefix_(std::move(prefix)), old_until_(old_until)
+    : prefix_(std::move(prefix))
+    , old_until_(old_until)
 {}
 
 OBJECTCACHE_DECL judged_group garbage_planner::close()
@@ -123,8 +124,8 @@ OBJECTCACHE_DECL judged_group garbage_planner::close()
 OBJECTCACHE_DECL result<std::optional<judged_group>> garbage_planner::feed(listed_object next)
 {
     if (next.key <= last_key_)
-        return status(errc::malformed_response,
-                      "the store does not list in the order of keys: " + next.key + " comes behind " + last_key_);
+        return status(errc::malformed_response, "the store does not list in the order of keys: " + next.key +
+                                                    " comes behind " + last_key_);
     last_key_ = next.key;
     judged_object object{std::move(next), parse_object_key(prefix_, last_key_), verdict::keep};
     std::string group = last_key_; // by itself, unless its chunk or region makes a folder of it
@@ -156,7 +157,8 @@ OBJECTCACHE_DECL std::optional<judged_group> garbage_planner::finish()
 
 OBJECTCACHE_DECL supersession::supersession(judged_group& group,
                                             std::chrono::system_clock::time_point old_until)
-    : group_(&group), old_until_(old_until)
+    : group_(&group)
+    , old_until_(old_until)
 {
     if (!group.has(verdict::undecided))
         return;
@@ -180,9 +182,10 @@ OBJECTCACHE_DECL std::optional<std::size_t> supersession::next()
     for (judged_object& o : group_->objects) {
         if (o.what != verdict::undecided)
             continue;
-        const bool later = std::any_of(
-            group_->objects.begin(), group_->objects.end(),
-            [&](const judged_object& larger) { return detail::covers(larger, o) == containment::yes; });
+        const bool later =
+            std::any_of(group_->objects.begin(), group_->objects.end(), [&](const judged_object& larger) {
+                return detail::covers(larger, o) == containment::yes;
+            });
         o.what = later ? verdict::young : verdict::keep;
     }
     return std::nullopt;

@@ -320,7 +320,8 @@ OBJECTCACHE_DECL bool client::correct(state& self, operation& op, const attempt&
     const bool mute = op.answer == expect::head;
     const auto is_one_of = [&](auto... names) { return ((code == names) || ...); };
 
-    if (head.date && !op.corrected.clock && (code == "RequestTimeTooSkewed" || (mute && head.status == 403))) {
+    if (head.date && !op.corrected.clock &&
+        (code == "RequestTimeTooSkewed" || (mute && head.status == 403))) {
         const auto ours = std::chrono::floor<std::chrono::seconds>(self.time.date());
         const std::chrono::seconds skew = *head.date - ours;
         op.corrected.clock = true;

@@ -127,8 +127,9 @@ OBJECTCACHE_DECL asio::awaitable<void> remove_all(collection& c, std::vector<jud
             const judged_object& o = objects[i];
             status failed = kept.error();
             if (const auto f = failures.find(o.object.key); f != failures.end())
-                failed = status(f->second->code == "AccessDenied" ? errc::access_denied : errc::server_error,
-                                "DELETE of " + o.object.key + ": " + f->second->code + ' ' + f->second->message);
+                failed =
+                    status(f->second->code == "AccessDenied" ? errc::access_denied : errc::server_error,
+                           "DELETE of " + o.object.key + ": " + f->second->code + ' ' + f->second->message);
             c.tell(o, failed.ok(), failed);
         }
     }
@@ -364,12 +365,11 @@ OBJECTCACHE_DECL asio::awaitable<result<segment_head>> read_segment_head(s3::cli
     co_return head;
 }
 
-OBJECTCACHE_DECL asio::awaitable<collector_report> collect_garbage(s3::client store, std::string bucket,
-                                                                   std::string key_prefix,
-                                                                   collector_options options)
+OBJECTCACHE_DECL asio::awaitable<collector_report>
+collect_garbage(s3::client store, std::string bucket, std::string key_prefix, collector_options options)
 {
     detail::collecting::collection c(co_await asio::this_coro::executor, std::move(store), std::move(bucket),
-                         std::move(key_prefix), std::move(options));
+                                     std::move(key_prefix), std::move(options));
     const bool throws = co_await asio::this_coro::throw_if_cancelled();
     co_await asio::this_coro::throw_if_cancelled(false);
     std::string root = c.prefix;
