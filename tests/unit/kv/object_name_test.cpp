@@ -149,7 +149,7 @@ struct stored {
     scope of = kv_fixture::scope();
     digest id = *scope_id(of);
     key_space space{"", id};
-    std::vector<chunk_id> chain = hash_chain(id, kv_fixture::tokens(16 * 20), 16);
+    std::vector<chunk_id> chain = hash_chain(id, kv_fixture::tokens(16 * 24), 16);
 
     [[nodiscard]] object_header header(layout where, std::size_t first) const
     {
