@@ -180,7 +180,7 @@ TEST_CASE("list_uploads: page by page, whatever the keys are called")
             page = std::move(*next);
             for (const pending_upload& upload : page.uploads) {
                 CHECK_FALSE(upload.upload_id.empty());
-                CHECK(upload.initiated <= std::chrono::system_clock::now());
+                CHECK(std::chrono::abs(upload.initiated - w.time.date()) < std::chrono::hours(1));
                 keys.push_back(upload.key);
             }
             ++pages;
