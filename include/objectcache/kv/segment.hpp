@@ -118,6 +118,13 @@ struct segment_name {
 /** Inverse of the part of segment_key() behind the region's prefix: nothing for what it would not have made. */
 [[nodiscard]] std::optional<segment_name> parse_segment_name(const chunk_id& region, std::string_view text);
 
+/** Whether a segment holds all chunks of another one, of the same region and scope. */
+enum class containment { no, perhaps, yes };
+
+/** By their names alone; never of one that has not more chunks. `yes` where both end with the same chunk, `perhaps` where the larger
+    one goes on behind it and the marks allow that it is the same sequence: then the larger one's head tells. */
+[[nodiscard]] containment contains(const segment_name& larger, const segment_name& smaller) noexcept;
+
 /** Write header and ids, segment_head_bytes(ids.size()) bytes.
 
     @param header of the segment's first chunk; `where` and `chunks` are set here
@@ -134,6 +141,11 @@ struct segment_head {
 
     @par Errors As decode_header(); errc::wrong_chunk: not of a segment, or its ids contradict its header. */
 [[nodiscard]] result<segment_head> decode_segment_head(const_byte_span bytes);
+
+/** Whether a segment with that head, whose first chunk is at `offset` in the region, holds all chunks of `smaller`: exact,
+    because a chunk's id says all that comes before it. */
+[[nodiscard]] bool contains(const segment_head& larger, std::uint32_t offset,
+                            const segment_name& smaller) noexcept;
 
 } // namespace objectcache
 

@@ -63,6 +63,22 @@ OBJECTCACHE_DECL std::uint64_t hash_of_ids(const_byte_span head, std::size_t ids
     return XXH3_64bits_withSeed(head.data() + header_bytes, ids * sizeof(chunk_id::bytes), seed);
 }
 
+/** Whether both have the same marks for the places that both name, with one of the strides that suit them. */
+OBJECTCACHE_DECL bool marks_agree(const segment_name& larger, const segment_name& smaller) noexcept
+{
+    for (const std::uint32_t stride : {1u, 2u, 4u}) {
+        const auto marks = [stride](std::uint32_t from, std::uint32_t to) -> std::size_t {
+            return mark_digits * (marks_before(to, stride) - marks_before(from, stride));
+        };
+        if (larger.marks.size() == marks(larger.offset, larger.end()) &&
+            smaller.marks.size() == marks(smaller.offset, smaller.end()) &&
+            std::string_view(larger.marks)
+                    .substr(marks(larger.offset, smaller.offset), smaller.marks.size()) == smaller.marks)
+            return true;
+    }
+    return false;
+}
+
 } // namespace detail
 
 OBJECTCACHE_DECL segment_name name_segment(const kv_geometry& geometry, std::span<const chunk_id> region,
@@ -168,6 +184,24 @@ OBJECTCACHE_DECL std::optional<segment_name> parse_segment_name(const chunk_id& 
         return std::nullopt;
     out.marks = marks;
     return out;
+}
+
+OBJECTCACHE_DECL containment contains(const segment_name& larger, const segment_name& smaller) noexcept
+{
+    if (larger.region != smaller.region || larger.chunks <= smaller.chunks ||
+        larger.offset > smaller.offset || larger.end() < smaller.end() ||
+        !detail::marks_agree(larger, smaller))
+        return containment::no;
+    if (larger.end() != smaller.end())
+        return containment::perhaps;
+    return larger.last == smaller.last ? containment::yes : containment::no;
+}
+
+OBJECTCACHE_DECL bool contains(const segment_head& larger, std::uint32_t offset,
+                               const segment_name& smaller) noexcept
+{
+    return smaller.chunks > 0 && smaller.offset >= offset && smaller.end() - offset <= larger.chunks.size() &&
+           detail::is_last(smaller, larger.chunks[smaller.end() - offset - 1]);
 }
 
 OBJECTCACHE_DECL void encode_segment_head(byte_span out, object_header header,
