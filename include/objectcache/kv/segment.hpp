@@ -125,7 +125,8 @@ struct segment_head {
 
 /** Read the head from bytes of any origin; bytes behind it are ignored.
 
-    @par Errors As decode_header(); errc::wrong_chunk: not of a segment, or its ids contradict its header. */
+    @par Errors As decode_header(); errc::wrong_chunk: not of a segment, or its ids contradict its header;
+         errc::wrong_geometry also for more chunks than are left of the region. */
 [[nodiscard]] result<segment_head> decode_segment_head(const_byte_span bytes);
 
 } // namespace objectcache

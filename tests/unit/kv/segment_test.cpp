@@ -296,6 +296,14 @@ TEST_CASE_FIXTURE(sample, "a damaged or cut head is refused, and somebody else's
     CHECK(forged([](auto& b) { b[10] = std::byte{2}, b[40] = std::byte{1}; }) == errc::wrong_chunk);
     CHECK(forged([](auto& b) { b[256] ^= std::byte{1}; }) == errc::wrong_chunk);
     CHECK(forged([](auto& b) { b[44] = std::byte{1}; }) == errc::unknown_version);
+
+    // Regions of this geometry have 32 chunks of 64 tokens.
+    CHECK(forged([](auto& b) { store_le(b.data() + 32, std::uint64_t{28 * 64}); }).ok());
+    CHECK(forged([](auto& b) { store_le(b.data() + 32, std::uint64_t{29 * 64}); }) == errc::wrong_geometry);
+    CHECK(forged([](auto& b) { store_le(b.data() + 32, std::uint64_t{(32 + 31) * 64}); }) ==
+          errc::wrong_geometry);
+    CHECK(forged([](auto& b) { store_le(b.data() + 32, std::uint64_t{32 * 64}); }).ok());
+    CHECK(forged([](auto& b) { store_le(b.data() + 32, ~std::uint64_t{63}); }) == errc::wrong_geometry);
 }
 
 } // namespace segment_test

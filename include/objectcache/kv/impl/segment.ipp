@@ -197,7 +197,9 @@ OBJECTCACHE_DECL result<segment_head> decode_segment_head(const_byte_span bytes)
         return header.error();
     if (header->where != layout::segment_objects)
         return status(errc::wrong_chunk, "not a segment");
-    const std::uint32_t n = header->chunks;
+    const std::uint32_t n = header->chunks, per_region = segment_chunks(header->geometry);
+    if (header->first_token / header->geometry.tokens_per_chunk % per_region + n > per_region)
+        return status(errc::wrong_geometry, "a segment goes past the end of its region");
     if (bytes.size() < segment_head_bytes(n))
         return status(errc::length_mismatch, "segment head of " + std::to_string(bytes.size()) + " bytes");
     const std::byte* from = bytes.data() + header_bytes;

@@ -163,6 +163,8 @@ private:
     {
         const std::uint32_t parts = mine->body.parts();
         status why = stopping();
+        if (context_->index.is_unknown(mine->body.key(), context_->time.now()))
+            why = status(errc::unknown_version, mine->body.key() + ": left alone");
         if (mine->before && !mine->before->failed.ok())
             why = mine->before->failed;
         if (parts > 1 && why.ok()) {
