@@ -237,6 +237,31 @@ struct reader {
         return out;
     }
     loaded load() { return load(match()); }
+    /** What is read after the first layer is what `change` leaves there. */
+    template <class F>
+    loaded load(oc::prefix_match found, F change)
+    {
+        loaded out;
+        out.match = std::move(found);
+        out.target = &scratch();
+        out.target->clear();
+        home.tier.hold_reads();
+        {
+            auto load = kv.load(out.match, out.target->pages(), how);
+            env.settle();
+            home.tier.release_reads();
+            home.tier.hold_reads();
+            env.run(fetch(load, out, 0, 1));
+            env.settle();
+            CHECK(home.tier.reads_waiting() > 0);
+            change();
+            home.tier.release_reads();
+            env.run(fetch(load, out, 1, where.geometry.layers));
+            env.run(finish(load, out));
+        }
+        check(out);
+        return out;
+    }
 
     /** Never wrong KV: what is usable is right, what is not is right or was not touched; a layer that is said to be
         there is. */
@@ -283,10 +308,16 @@ private:
     static asio::awaitable<void> load(reader& self, loaded& out)
     {
         auto load = self.kv.load(out.match, out.target->pages(), self.how);
-        for (oc::layer_id l = 0; l < self.where.geometry.layers; ++l)
-            out.layers.push_back(co_await load.fetch_layer(l));
-        out.report = co_await load.finish();
+        co_await fetch(load, out, 0, self.where.geometry.layers);
+        co_await finish(load, out);
     }
+    using load_type = typename cache::load_type;
+    static asio::awaitable<void> fetch(load_type& load, loaded& out, oc::layer_id from, oc::layer_id to)
+    {
+        for (oc::layer_id l = from; l < to; ++l)
+            out.layers.push_back(co_await load.fetch_layer(l));
+    }
+    static asio::awaitable<void> finish(load_type& load, loaded& out) { out.report = co_await load.finish(); }
     kv_fixture::memory& scratch()
     {
         if (scratch_ == nullptr)

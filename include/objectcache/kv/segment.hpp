@@ -95,7 +95,7 @@ struct segment_name {
                                         std::uint32_t offset, std::uint32_t chunks);
 
 /** How many of the segment's chunks, from its first on, are chunks of the sequence whose region has these ids; 0 also
-    for a segment of another region, or one whose name does not suit the geometry.
+    for a segment of another region, or one whose name does not suit the geometry or contradicts itself.
 
     Exact when it is all of the segment; where the sequences part, possibly up to three chunks too few (see
     segment_name::marks). */

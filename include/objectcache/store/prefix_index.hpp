@@ -107,6 +107,7 @@ public:
     {
         return trouble_with(key, now) != nullptr;
     }
+    [[nodiscard]] bool any_unreadable() const noexcept { return !unreadable_.empty(); }
     /** Damaged objects whose keys begin with `prefix`. */
     [[nodiscard]] std::vector<std::string> damaged(const std::string& prefix, time_point now) const
     {

@@ -190,6 +190,9 @@ TEST_CASE("names of another region, of another geometry, or of nothing share not
     CHECK(changed([](segment_name& s) { s.offset = 1; }) == 0);
     CHECK(changed([](segment_name& s) { s.marks.pop_back(); }) == 0);
     CHECK(changed([](segment_name& s) { s.marks.clear(); }) == 0);
+    for (std::size_t at = 0; at < name.marks.size();
+         ++at) // the last chunk vouches for all, the marks deny it
+        CHECK(changed([at](segment_name& s) { s.marks[at] = s.marks[at] == 'A' ? 'B' : 'A'; }) == 0);
     CHECK(changed([](segment_name& s) { s.last[0] ^= std::byte{1}; }) == 31);
     CHECK(shared_chunks(with_chunks_of(16), name, ids) == 0); // marks every second chunk
     CHECK(shared_chunks(llama_8b, name, {}) == 0);

@@ -99,19 +99,22 @@ OBJECTCACHE_DECL std::uint32_t shared_chunks(const kv_geometry& geometry, const 
     const std::uint32_t first = detail::marks_before(name.offset, stride);
     if (name.marks.size() != detail::mark_digits * (detail::marks_before(name.end(), stride) - first))
         return 0;
-    if (name.end() <= region.size() && detail::is_last(name, region[name.end() - 1]))
-        return name.chunks;
-    // It goes on where the sequence ends, or another way. The last chunk is known to be another one, or to be missing.
-    const std::size_t known = std::min<std::size_t>(region.size(), name.end() - 1);
+    const bool whole = name.end() <= region.size() && detail::is_last(name, region[name.end() - 1]);
+    // Otherwise it goes on where the sequence ends, or another way: the last chunk is known to be another one, or missing.
+    const std::size_t known = std::min<std::size_t>(region.size(), whole ? name.end() : name.end() - 1);
     std::uint32_t shared_until = 0;
-    for (std::uint32_t m = first; (m + 1) * stride <= known; ++m) {
+    bool agree = true;
+    for (std::uint32_t m = first; agree && (m + 1) * stride <= known; ++m) {
         const auto digits = detail::mark_of(region[m * stride + stride - 1]);
         const std::string_view mark =
             std::string_view(name.marks).substr((m - first) * detail::mark_digits, detail::mark_digits);
-        if (mark != std::string_view(digits.data(), digits.size()))
-            break;
-        shared_until = (m + 1) * stride;
+        agree = mark == std::string_view(digits.data(), digits.size());
+        if (agree)
+            shared_until = (m + 1) * stride;
     }
+    if (whole)
+        return agree ? name.chunks
+                     : 0; // nobody names a segment so: its last chunk says that the others are ours as well
     // The name of the region vouches for its first chunk.
     if (name.offset == 0)
         shared_until = std::max(shared_until, std::uint32_t{1});
