@@ -154,7 +154,9 @@ TEST_CASE("a name that contradicts itself is nobody's")
     const loaded seen = r.load();
     CHECK(seen.match.chunks.size() == found);
     CHECK(seen.report.usable_tokens == 8 * per_chunk);
-    CHECK(seen.report.failed == (found == 8 ? oc::status() : oc::status(oc::errc::checksum_mismatch)).code());
+    CHECK(seen.report.failed.ok() == (found == 8));
+    if (found != 8)
+        CHECK(seen.report.failed == oc::errc::checksum_mismatch);
     put_right(r);
 }
 
@@ -178,7 +180,7 @@ TEST_CASE("what is no segment's name is passed over, however much of it there is
 TEST_CASE("of several segments with the same chunks any may be damaged, and all are put right in the end")
 {
     using namespace adversary;
-    std::size_t attacks = 0, seen = 0, mended = 0;
+    std::size_t attacks = 0, seen = 0;
     std::vector<std::vector<oc::token_id>> writers, readers = {sequence(11), sequence(10), sequence(9)};
     bool merge = true;
     SUBCASE("a sequence that grew, and was merged")
@@ -243,20 +245,10 @@ TEST_CASE("of several segments with the same chunks any may be damaged, and all 
                 CHECK(r.store().failed.ok());
                 all_there(r);
                 r.forget();
-                const loaded again = r.load();
-                if (again.report.usable_tokens == r.tokens.size()) {
-                    ++mended;
-                    continue;
-                }
-                // Another one, which nobody had looked at.
-                CHECK(r.store().failed.ok());
-                r.forget();
                 all_there(r);
             }
-    MESSAGE(attacks << " attacks, " << seen << " of them met by the reader, " << mended
-                    << " put right by the first store");
+    MESSAGE(attacks << " attacks, " << seen << " of them met by the reader");
     CHECK(seen > 0);
-    CHECK(mended == attacks);
 }
 
 } // namespace contract
