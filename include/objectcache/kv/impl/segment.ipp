@@ -112,9 +112,9 @@ OBJECTCACHE_DECL std::uint32_t shared_chunks(const kv_geometry& geometry, const 
         if (agree)
             shared_until = (m + 1) * stride;
     }
+    // If the last chunk is ours all others are: nobody names a segment so whose marks say something else.
     if (whole)
-        return agree ? name.chunks
-                     : 0; // nobody names a segment so: its last chunk says that the others are ours as well
+        return agree ? name.chunks : 0;
     // The name of the region vouches for its first chunk.
     if (name.offset == 0)
         shared_until = std::max(shared_until, std::uint32_t{1});
