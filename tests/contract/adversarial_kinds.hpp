@@ -235,8 +235,10 @@ inline void records(std::vector<kind>& out)
         bytes other = a.who.ours.record(a.other_chunk(), a.at.layer, a.at.where);
         std::ranges::copy(forged::trailer_of(other), a.trailer().begin());
     });
-    record("a record that moved by a byte", errc::checksum_mismatch, false,
-           [](attack& a) { std::ranges::rotate(a.record(), a.record().begin() + 1); });
+    record("a record that moved by a byte", errc::checksum_mismatch, false, [](attack& a) {
+        const auto r = a.record();
+        std::rotate(r.begin(), r.begin() + 1, r.end());
+    });
 
     record("a record of another chunk", errc::wrong_chunk, false,
            [](attack& a) { a.replace_record(a.who.ours.record(a.other_chunk(), a.at.layer, a.at.where)); });
@@ -279,11 +281,13 @@ inline void records(std::vector<kind>& out)
 inline void several_records(std::vector<kind>& out)
 {
     out.push_back({"two chunks of a layer exchanged", segments, [](attack& a) -> std::optional<verdict> {
-                       std::ranges::swap_ranges(a.record(), a.record(a.other_chunk(), a.at.layer));
+                       const auto one = a.record(), other = a.record(a.other_chunk(), a.at.layer);
+                       std::swap_ranges(one.begin(), one.end(), other.begin());
                        return verdict{errc::wrong_chunk};
                    }});
     out.push_back({"two layers of a chunk exchanged", many_records, [](attack& a) -> std::optional<verdict> {
-                       std::ranges::swap_ranges(a.record(), a.record(a.at.victim, a.other_layer()));
+                       const auto one = a.record(), other = a.record(a.at.victim, a.other_layer());
+                       std::swap_ranges(one.begin(), one.end(), other.begin());
                        return verdict{errc::wrong_chunk};
                    }});
     out.push_back({"all records moved up by one", many_records, [](attack& a) -> std::optional<verdict> {

@@ -211,9 +211,11 @@ TEST_CASE("of several segments with the same chunks any may be damaged, and all 
         before = l.everything();
     }
     const author stranger(scope(), sequence(chunks, 0));
-    for (const auto& [key, honest] : before)
+    for (const auto& entry : before)
         for (int what = 0; what < 6; ++what)
             for (std::size_t turn = 0; turn < readers.size(); ++turn) {
+                const std::string& key = entry.first;
+                const bytes& honest = entry.second;
                 CAPTURE(key);
                 CAPTURE(what);
                 CAPTURE(turn);

@@ -30,8 +30,8 @@ inline constexpr std::size_t per_chunk = 1024, per_region = 4, layers = 3;
 #ifdef __OPTIMIZE__
 inline constexpr std::size_t thinned = 1;
 #else
-/** Sanitizers and debug builds take one attack of so many: the bytes and hashes cost them fifty times as much. */
-inline constexpr std::size_t thinned = 7; // has no divisor in common with the number of ways
+/** Sanitizers and debug builds take one attack of so many: bytes and hashes cost them fifty times as much. */
+inline constexpr std::size_t thinned = 13; // has no divisor in common with the number of ways
 #endif
 
 /** Slices of 4 KiB; regions of four chunks. */
