@@ -102,7 +102,7 @@ struct segment_name {
                                         std::uint32_t offset, std::uint32_t chunks);
 
 /** How many of the segment's chunks, from its first on, are chunks of the sequence whose region has these ids; 0 also
-    for a segment of another region, or one whose name does not suit the geometry.
+    for a segment of another region, or one whose name does not suit the geometry or contradicts itself.
 
     Exact when it is all of the segment; where the sequences part, possibly up to three chunks too few (see
     segment_name::marks). */
@@ -139,7 +139,8 @@ struct segment_head {
 
 /** Read the head from bytes of any origin; bytes behind it are ignored.
 
-    @par Errors As decode_header(); errc::wrong_chunk: not of a segment, or its ids contradict its header. */
+    @par Errors As decode_header(); errc::wrong_chunk: not of a segment, or its ids contradict its header;
+         errc::wrong_geometry also for more chunks than are left of the region. */
 [[nodiscard]] result<segment_head> decode_segment_head(const_byte_span bytes);
 
 /** Whether a segment with that head, whose first chunk is at `offset` in the region, holds all chunks of `smaller`: exact,

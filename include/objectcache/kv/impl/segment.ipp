@@ -110,19 +110,22 @@ OBJECTCACHE_DECL std::uint32_t shared_chunks(const kv_geometry& geometry, const 
     const std::uint32_t first = detail::marks_before(name.offset, stride);
     if (name.marks.size() != detail::mark_digits * (detail::marks_before(name.end(), stride) - first))
         return 0;
-    if (name.end() <= region.size() && detail::is_last(name, region[name.end() - 1]))
-        return name.chunks;
-    // It goes on where the sequence ends, or another way. The last chunk is known to be another one, or to be missing.
-    const std::size_t known = std::min<std::size_t>(region.size(), name.end() - 1);
+    const bool whole = name.end() <= region.size() && detail::is_last(name, region[name.end() - 1]);
+    // Otherwise it goes on where the sequence ends, or another way: the last chunk is known to be another one, or missing.
+    const std::size_t known = std::min<std::size_t>(region.size(), whole ? name.end() : name.end() - 1);
     std::uint32_t shared_until = 0;
-    for (std::uint32_t m = first; (m + 1) * stride <= known; ++m) {
+    bool agree = true;
+    for (std::uint32_t m = first; agree && (m + 1) * stride <= known; ++m) {
         const auto digits = detail::mark_of(region[m * stride + stride - 1]);
         const std::string_view mark =
             std::string_view(name.marks).substr((m - first) * detail::mark_digits, detail::mark_digits);
-        if (mark != std::string_view(digits.data(), digits.size()))
-            break;
-        shared_until = (m + 1) * stride;
+        agree = mark == std::string_view(digits.data(), digits.size());
+        if (agree)
+            shared_until = (m + 1) * stride;
     }
+    // If the last chunk is ours all others are: nobody names a segment so whose marks say something else.
+    if (whole)
+        return agree ? name.chunks : 0;
     // The name of the region vouches for its first chunk.
     if (name.offset == 0)
         shared_until = std::max(shared_until, std::uint32_t{1});
@@ -226,7 +229,9 @@ OBJECTCACHE_DECL result<segment_head> decode_segment_head(const_byte_span bytes)
         return header.error();
     if (header->where != layout::segment_objects)
         return status(errc::wrong_chunk, "not a segment");
-    const std::uint32_t n = header->chunks;
+    const std::uint32_t n = header->chunks, per_region = segment_chunks(header->geometry);
+    if (header->first_token / header->geometry.tokens_per_chunk % per_region + n > per_region)
+        return status(errc::wrong_geometry, "a segment goes past the end of its region");
     if (bytes.size() < segment_head_bytes(n))
         return status(errc::length_mismatch, "segment head of " + std::to_string(bytes.size()) + " bytes");
     const std::byte* from = bytes.data() + header_bytes;

@@ -57,6 +57,25 @@ struct pipeline_context {
     task_group running; // loads and stores under way: what close() joins
     bool closing = false;
 
+    /** A load did not get a chunk that had been matched. `key` is the object that publishes it, `read` says whether that was
+        read itself. True if the chunk is not there for the next reader either. */
+    [[nodiscard]] bool lost(const std::string& key, const status& why, bool read)
+    {
+        const bool unknown = why.code() == errc::unknown_version, absent = why == condition::absent,
+                   corrupt = why == condition::corrupt && !unknown;
+        if (corrupt)
+            cache_counters::add(counters.chunks_corrupt);
+        if (absent)
+            cache_counters::add(counters.chunks_absent);
+        if (unknown)
+            cache_counters::add(counters.chunks_unknown);
+        // A layer that is gone under its manifest is damage to the chunk: nobody would store it again otherwise.
+        if (corrupt || (absent && !read))
+            index.mark_damaged(key, time.now());
+        else if (unknown)
+            index.mark_unknown(key, time.now());
+        return corrupt || absent || unknown;
+    }
     /** A request that brought nothing took so long. */
     void saw_latency(duration took) noexcept
     {

@@ -225,7 +225,7 @@ private:
             // there, but not for readers: the store that follows will replace it.
             if (found.ok() && found->size != expected)
                 shared.index.mark_damaged(key, shared.time.now());
-            present = found.ok() && !shared.index.is_damaged(key, shared.time.now());
+            present = found.ok() && !shared.index.is_unreadable(key, shared.time.now());
         }
         self->failed(s);
         if (question.what != ask::segment) {
@@ -286,7 +286,7 @@ private:
             return out;
         if (object.size != segment_bytes(geometry_, name->chunks))
             context_->index.mark_damaged(object.key, context_->time.now());
-        if (context_->index.is_damaged(object.key, context_->time.now()))
+        if (context_->index.is_unreadable(object.key, context_->time.now()))
             return out;
         out.chunks = shared_chunks(geometry_, *name, ids);
         if (out.chunks == 0)

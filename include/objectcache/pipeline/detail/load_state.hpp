@@ -393,19 +393,15 @@ private:
     {
         // Only the first to find a hole, and only what was read: a refused or given up load says nothing about the store.
         if (!stopped_ && chunk < usable_.load(std::memory_order_relaxed)) {
-            const bool corrupt = why == condition::corrupt, absent = why == condition::absent;
-            const chunk_place& at = match_.runs[fetch.run].place;
-            if (corrupt)
-                cache_counters::add(context_->counters.chunks_corrupt);
-            if (absent)
-                cache_counters::add(context_->counters.chunks_absent);
-            // A layer that is gone under its manifest is damage to the chunk: nobody would store it again otherwise.
-            if (corrupt || (absent && at.where == layout::layer_objects))
-                context_->index.mark_damaged(at.segment ? at.segment->key
-                                                        : commit_key(keys_, at.where, match_.chunks[chunk]),
-                                             context_->time.now());
-            for (std::size_t i = fetch.chunk; i < fetch.end() && (corrupt || absent); ++i)
-                context_->index.forget(match_.chunks[i]);
+            const stored_run& run = match_.runs[fetch.run];
+            const bool segment = run.place.where == layout::segment_objects;
+            const std::string key =
+                segment ? run.place.segment->key : commit_key(keys_, run.place.where, match_.chunks[chunk]);
+            // Of a segment all that was matched: whoever stores it again replaces the whole of it.
+            if (context_->lost(key, why, run.place.where != layout::layer_objects))
+                for (std::size_t i = segment ? run.first : chunk; i < (segment ? run.end() : fetch.end());
+                     ++i)
+                    context_->index.forget(match_.chunks[i]);
         }
         fail_chunk(chunk, why);
     }
