@@ -8,7 +8,7 @@
 #include <objectcache/pipeline/event_scheduler.hpp>
 #include <objectcache/pipeline/options.hpp>
 #include <objectcache/pipeline/stats.hpp>
-#include <objectcache/plan/layer_pacer.hpp>
+#include <objectcache/plan/load_pacer.hpp>
 #include <objectcache/store/prefix_index.hpp>
 #include <objectcache/store/tier.hpp>
 
@@ -51,7 +51,7 @@ struct pipeline_context {
     event_scheduler<Device> events;
     byte_budget requests;
     prefix_index index;
-    layer_pacer::knowledge link;                        // as the matches and loads so far saw it
+    load_pacer::knowledge link;                         // as the matches and loads so far saw it
     std::unordered_map<digest, layout_census> censuses; // of the scopes that were asked for: a handful
     cache_counters counters;
     task_group running; // loads and stores under way: what close() joins
