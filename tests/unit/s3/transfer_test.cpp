@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <vector>
@@ -574,36 +575,46 @@ struct arrivals final : read_observer {
 
 TEST_CASE("transfer: a body goes straight into its destination, and can be watched")
 {
-    std::vector<std::byte> scratch(transfer::head_limit);
-    std::vector<std::byte> destination(1 << 20);
-    arrivals observer;
-    transfer t({.head = request_head,
-                .answer = expect::range,
-                .range = {0, destination.size()},
-                .destination = destination,
-                .observer = &observer},
-               scratch);
-    CHECK(t.outstanding() == 0);
-    t.sent(request_head.size());
-    CHECK(t.room().data() == scratch.data());
-    const std::string head =
-        partial + "Content-Range: bytes 0-1048575/*\r\nContent-Length: 1048576\r\n\r\nabc";
-    std::memcpy(t.room().data(), head.data(), head.size());
-    t.received(head.size());
-    CHECK(t.received_body() == 3);
-    CHECK(t.room().data() == destination.data() + 3);
-    CHECK(t.room().size() == destination.size() - 3);
-    CHECK(t.outstanding() == destination.size() - 3);
-    t.received(1000);
-    CHECK(t.received_body() == 1003);
-    CHECK(t.room().data() == destination.data() + 1003);
-    t.received(t.room().size());
-    CHECK(t.next() == transfer::want::done);
-    CHECK(t.outcome().ok());
-    CHECK(t.outstanding() == 0);
-    CHECK(t.reusable());
-    CHECK(t.response().status == 206);
-    CHECK(observer.seen == std::vector<std::size_t>{0, 3, 1003, destination.size()});
+    for (const bool watched : {false, true}) {
+        CAPTURE(watched);
+        std::vector<std::byte> scratch(transfer::head_limit);
+        std::vector<std::byte> destination(1 << 20);
+        const std::size_t whole = destination.size(), piece = transfer::observed_piece;
+        arrivals observer;
+        transfer t({.head = request_head,
+                    .answer = expect::range,
+                    .range = {0, whole},
+                    .destination = destination,
+                    .observer = watched ? &observer : nullptr},
+                   scratch);
+        CHECK(t.outstanding() == 0);
+        t.sent(request_head.size());
+        CHECK(t.room().data() == scratch.data());
+        const std::string head =
+            partial + "Content-Range: bytes 0-1048575/*\r\nContent-Length: 1048576\r\n\r\nabc";
+        std::memcpy(t.room().data(), head.data(), head.size());
+        t.received(head.size());
+        CHECK(t.received_body() == 3);
+        CHECK(t.room().data() == destination.data() + 3);
+        CHECK(t.room().size() == (watched ? piece : whole - 3));
+        CHECK(t.outstanding() == whole - 3);
+        t.received(1000);
+        CHECK(t.received_body() == 1003);
+        for (std::size_t at = 1003; at != whole; at = t.received_body()) {
+            REQUIRE(t.next() == transfer::want::receive);
+            CHECK(t.room().data() == destination.data() + at);
+            t.received(t.room().size());
+            REQUIRE(t.received_body() == (watched ? std::min(at + piece, whole) : whole));
+        }
+        CHECK(t.next() == transfer::want::done);
+        CHECK(t.outcome().ok());
+        CHECK(t.outstanding() == 0);
+        CHECK(t.reusable());
+        CHECK(t.response().status == 206);
+        const std::vector<std::size_t> seen{0,    3, 1003, 1003 + piece, 1003 + 2 * piece, 1003 + 3 * piece,
+                                            whole};
+        CHECK(observer.seen == (watched ? seen : std::vector<std::size_t>()));
+    }
 }
 
 TEST_CASE("transfer: of an error nothing is shown, and no more of it is waited for than is kept")

@@ -160,8 +160,8 @@ OBJECTCACHE_DECL asio::awaitable<void> connection::run(transfer& t)
 {
     using outcome = tls_stream::step::outcome;
     const auto token = asio::as_tuple(asio::use_awaitable);
-    constexpr std::size_t turn = std::size_t(256)
-                                 << 10; // bytes moved without a wait before others have theirs
+    // Bytes moved without a wait before others have theirs.
+    const std::size_t turn = std::size_t(tls_ ? 256 : 2048) << 10;
     std::size_t unbroken = 0;
     bool promising = true; // is there likely something to receive?
     while (t.next() != transfer::want::done) {
