@@ -5,7 +5,9 @@
 #include <objectcache/cache.hpp>
 #include <objectcache/device/host_device.hpp>
 #include <objectcache/plan/layout_policy.hpp>
+#include <objectcache/store/measure_costs.hpp>
 #include <objectcache/store/s3_tier.hpp>
+#include <objectcache/testing/observed_tier.hpp>
 #include <objectcache/testing/s3_server.hpp>
 
 #include <CLI/App.hpp>
@@ -49,104 +51,28 @@ double cpu_seconds()
     return of(used.ru_utime) + of(used.ru_stime);
 }
 
-/** An S3 tier that counts. A round is a call that begins while no other is under way. */
-class counting_tier {
-public:
-    explicit counting_tier(oc::s3_tier tier) : under_(std::move(tier)) {}
+/** What a tier was asked for. A round is a call that begins while no other is under way. */
+struct request_counts {
+    std::uint64_t gets = 0, puts = 0, heads = 0, lists = 0, rounds = 0, read = 0, written = 0;
+    unsigned under_way = 0;
 
-    struct counts {
-        std::uint64_t gets = 0, puts = 0, heads = 0, lists = 0, rounds = 0, read = 0, written = 0;
-    };
-    counts seen;
-
-    [[nodiscard]] asio::any_io_executor get_executor() const noexcept { return under_.get_executor(); }
-    [[nodiscard]] std::size_t least_part() const noexcept { return under_.least_part(); }
-
-    asio::awaitable<oc::status> read(std::string key, oc::byte_range range, oc::byte_span into,
-                                     oc::deadline until, oc::read_observer* observer = nullptr)
+    oc::testing::tier_call before(oc::testing::tier_call what, std::uint64_t bytes)
     {
-        const mark m(*this, seen.gets);
-        seen.read += into.size();
-        oc::status s = co_await under_.read(std::move(key), range, into, until, observer);
-        co_return s;
+        using call = oc::testing::tier_call;
+        if (what == call::read)
+            ++gets, read += bytes;
+        else if (what == call::stat)
+            ++heads;
+        else if (what == call::list)
+            ++lists;
+        else if (what != call::remove && what != call::abort_upload) // these are free
+            ++puts, written += bytes;
+        rounds += under_way++ == 0 ? 1 : 0;
+        return what;
     }
-    asio::awaitable<oc::status> write(std::string key, std::span<const oc::const_byte_span> parts,
-                                      oc::if_exists mode, oc::deadline until)
-    {
-        const mark m(*this, seen.puts);
-        add(parts);
-        oc::status s = co_await under_.write(std::move(key), parts, mode, until);
-        co_return s;
-    }
-    asio::awaitable<oc::result<oc::object_stat>> stat(std::string key, oc::deadline until)
-    {
-        const mark m(*this, seen.heads);
-        auto r = co_await under_.stat(std::move(key), until);
-        co_return r;
-    }
-    asio::awaitable<oc::status> remove(std::string key, oc::deadline until)
-    {
-        oc::status s = co_await under_.remove(std::move(key), until);
-        co_return s;
-    }
-    asio::awaitable<oc::result<oc::key_page>> list(std::string prefix, std::string continuation,
-                                                   std::size_t most, oc::deadline until)
-    {
-        const mark m(*this, seen.lists);
-        auto r = co_await under_.list(std::move(prefix), std::move(continuation), most, until);
-        co_return r;
-    }
-    asio::awaitable<oc::result<std::string>> begin_upload(std::string key, oc::deadline until)
-    {
-        const mark m(*this, seen.puts);
-        auto r = co_await under_.begin_upload(std::move(key), until);
-        co_return r;
-    }
-    asio::awaitable<oc::result<std::string>> upload_part(std::string key, std::string id,
-                                                         std::uint32_t number,
-                                                         std::span<const oc::const_byte_span> parts,
-                                                         oc::deadline until)
-    {
-        const mark m(*this, seen.puts);
-        add(parts);
-        auto r = co_await under_.upload_part(std::move(key), std::move(id), number, parts, until);
-        co_return r;
-    }
-    asio::awaitable<oc::status> complete_upload(std::string key, std::string id,
-                                                std::span<const std::string> tags, oc::if_exists mode,
-                                                oc::deadline until)
-    {
-        const mark m(*this, seen.puts);
-        oc::status s = co_await under_.complete_upload(std::move(key), std::move(id), tags, mode, until);
-        co_return s;
-    }
-    asio::awaitable<oc::status> abort_upload(std::string key, std::string id, oc::deadline until)
-    {
-        oc::status s = co_await under_.abort_upload(std::move(key), std::move(id), until);
-        co_return s;
-    }
-
-private:
-    struct mark {
-        mark(counting_tier& t, std::uint64_t& count) : tier(t)
-        {
-            ++count;
-            if (tier.under_way_++ == 0)
-                ++tier.seen.rounds;
-        }
-        mark(const mark&) = delete;
-        mark& operator=(const mark&) = delete;
-        ~mark() { --tier.under_way_; }
-        counting_tier& tier;
-    };
-    void add(std::span<const oc::const_byte_span> parts)
-    {
-        for (const oc::const_byte_span part : parts)
-            seen.written += part.size();
-    }
-    oc::s3_tier under_;
-    unsigned under_way_ = 0;
+    void after(oc::testing::tier_call) { --under_way; }
 };
+using counting_tier = oc::testing::observed_tier<oc::s3_tier, request_counts>;
 static_assert(oc::tier<counting_tier>);
 
 using kv_cache = oc::cache<oc::host_device, counting_tier>;
@@ -155,6 +81,7 @@ struct settings {
     std::uint32_t tokens_per_chunk = 64, layers = 4, context = 4096, rounds = 3, staging_mib = 256;
     double latency_ms = 10, mbit = 4000;
     std::string way = "segment_objects"; // or "slices": chunk objects, a GET per slice
+    bool measured = false;
     oc::storage_costs prices;
 };
 
@@ -164,7 +91,8 @@ struct side {
         : tier(oc::s3_tier(io.get_executor(),
                            oc::s3::client(io.get_executor(), *oc::s3::endpoint::parse(server.endpoint_url()),
                                           server.credentials()),
-                           "layouts"))
+                           "layouts"),
+               {})
         , kv(*kv_cache::create(tier, device, options(s)))
     {}
     static oc::cache_options options(const settings& s)
@@ -234,6 +162,33 @@ asio::awaitable<oc::load_report> load(kv_cache& kv, oc::prefix_match found, memo
     co_return report;
 }
 
+/** What measure_costs() makes of the link, beside how it was shaped, and what choose_layout() makes of that. */
+void measure(const oc::testing::s3_server& server, const settings& s, const oc::kv_geometry& geometry)
+{
+    asio::io_context io(1);
+    oc::s3_tier tier(io.get_executor(),
+                     oc::s3::client(io.get_executor(), *oc::s3::endpoint::parse(server.endpoint_url()),
+                                    server.credentials()),
+                     "layouts");
+    oc::measure_options how;
+    how.given = s.prices;
+    const auto began = steady::now();
+    const auto costs = run(io, oc::measure_costs(tier, how, asio::use_awaitable));
+    if (!costs)
+        throw std::runtime_error("measuring: " + costs.error().message());
+    oc::storage_costs shaped = s.prices;
+    shaped.request_seconds = s.latency_ms / 1e3;
+    shaped.link_bytes_per_second = s.mbit * 1e6 / 8;
+    const auto row = [&](const char* what, const oc::storage_costs& c) {
+        std::fprintf(stderr, "%-10s %8.2f ms to the first byte %10.0f Mbit/s   suits: %s\n", what,
+                     c.request_seconds * 1e3, c.link_bytes_per_second * 8 / 1e6,
+                     std::string(oc::name(oc::choose_layout(geometry, c))).c_str());
+    };
+    row("shaped", shaped);
+    row("measured", *costs);
+    std::fprintf(stderr, "measured in %.2f s\n", seconds_since(began));
+}
+
 void one_run(const settings& s)
 {
     oc::scope where;
@@ -256,6 +211,8 @@ void one_run(const settings& s)
         std::chrono::duration_cast<oc::duration>(std::chrono::duration<double>(s.latency_ms / 1e3)));
     const auto rate = static_cast<std::uint64_t>(s.mbit * 1e6 / 8);
     server->set_bandwidth(rate, rate);
+    if (s.measured)
+        measure(*server, s, where.geometry);
 
     side writer(*server, s);
     auto began = steady::now();
@@ -263,7 +220,7 @@ void one_run(const settings& s)
     const double store_seconds = seconds_since(began);
     if (!stored.failed.ok())
         throw std::runtime_error("store: " + stored.failed.message());
-    const auto wrote = writer.tier.seen;
+    const auto wrote = writer.tier.observer();
 
     for (std::uint32_t round = 0; round < s.rounds; ++round) {
         side reader(*server, s);
@@ -272,8 +229,8 @@ void one_run(const settings& s)
         const double match_seconds = seconds_since(began);
         if (found.tokens() != s.context)
             throw std::runtime_error("not all of it was found");
-        const auto asked = reader.tier.seen;
-        reader.tier.seen = {};
+        const auto asked = reader.tier.observer();
+        reader.tier.observer() = {};
         const double cpu = cpu_seconds();
         began = steady::now();
         const auto loaded = run(reader.io, load(reader.kv, found, into));
@@ -282,7 +239,7 @@ void one_run(const settings& s)
             throw std::runtime_error("load: " + loaded.failed.message());
         if (into.bytes.size() != from.bytes.size() || loaded.usable_tokens != s.context)
             throw std::runtime_error("not all of it was loaded");
-        const auto read = reader.tier.seen;
+        const auto read = reader.tier.observer();
         const auto& p = s.prices;
         const double bytes = double(read.read);
         std::printf(
@@ -328,6 +285,8 @@ int main(int argc, char** argv)
         ->capture_default_str();
     app.add_option("--latency-ms", s.latency_ms);
     app.add_option("--mbit", s.mbit, "the link, each way");
+    app.add_flag("--measured", s.measured,
+                 "also measure the link as a host would, and say which layout suits it");
     app.add_option("--per-1000-puts", s.prices.per_1000_puts, "dollars")->capture_default_str();
     app.add_option("--per-1000-gets", s.prices.per_1000_gets, "dollars")->capture_default_str();
     app.add_option("--per-1000-lists", s.prices.per_1000_lists, "dollars")->capture_default_str();

@@ -154,6 +154,8 @@ def check_record(record, size, layer, chunk, layout):
         raise Miss(f"record of format version {version}")
     if found_layer != layer:
         raise Damage(f"record of layer {found_layer}, not {layer}")
+    if found_layout not in LAYOUTS:
+        raise Miss(f"record of layout {found_layout}")
     if found_layout != layout:
         raise Damage(f"record of layout {found_layout}, not {layout}")
     if zero:

@@ -5,16 +5,12 @@
 //
 //     s3_cp cp -r photos s3://bucket/photos        s3_cp cp s3://bucket/model.bin .
 //     s3_cp ls s3://bucket/photos/                 s3_cp rm -r s3://bucket/photos
+#include "progress_bar.hpp"
 #include "s3_cp_local.hpp"
+#include "s3_session.hpp"
 
 #include <objectcache/s3/client.hpp>
-#include <objectcache/s3/default_credentials_provider.hpp>
 #include <objectcache/s3/large_object.hpp>
-
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
-
-#include <csignal>
 
 namespace {
 
@@ -191,8 +187,9 @@ asio::awaitable<oc::status> rm(session& s)
     co_return done;
 }
 
-asio::awaitable<oc::status> carry_out(session& s)
+asio::awaitable<oc::status> carry_out(settings how, oc::s3::client client)
 {
+    session s{std::move(how), std::move(client)};
     co_await oc::without_exceptions();
     if (s.how.job == "cp")
         co_return co_await cp(s);
@@ -203,39 +200,15 @@ asio::awaitable<oc::status> carry_out(session& s)
     co_return co_await rm(s);
 }
 
-int complain(const oc::status& why)
-{
-    std::fprintf(stderr, "s3_cp: %s\n", why.message().c_str());
-    return 1;
-}
-
 } // namespace
 
 int main(int argc, char** argv)
 {
     settings how;
     how.parse(argc, argv);
-    const auto where =
-        how.endpoint.empty() ? oc::s3::endpoint::from_env() : oc::s3::endpoint::parse(how.endpoint);
-    if (!where)
-        return complain(where.error());
-    auto options = oc::s3::client_options::from_env(*where);
-    if (!options)
-        return complain(options.error());
-    options->connections.max_connections = how.parallel;
-
-    asio::io_context io(1);
-    const auto who = oc::s3::default_credentials_provider(io.get_executor());
-    session s{how, oc::s3::client(io.get_executor(), *where, who, *options)};
-    asio::cancellation_signal stop; // an interrupted download removes what it began
-    asio::signal_set signals(io, SIGINT, SIGTERM);
-    signals.async_wait([&](boost::system::error_code, int) { stop.emit(asio::cancellation_type::terminal); });
-    oc::status done;
-    const auto end = [&](std::exception_ptr, oc::status how_it_went) {
-        done = std::move(how_it_went);
-        signals.cancel();
-    };
-    asio::co_spawn(io, carry_out(s), asio::bind_cancellation_slot(stop.slot(), end));
-    io.run();
-    return done.ok() ? 0 : complain(done);
+    const oc::status done =
+        run_with_client(how, [&](oc::s3::client client) { return carry_out(how, std::move(client)); });
+    if (!done.ok())
+        std::fprintf(stderr, "s3_cp: %s\n", done.message().c_str());
+    return done.ok() ? 0 : 1;
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The half of s3_cp that is not S3: the command line, local files as memory, work in parallel, the progress bar.
+// The half of s3_cp that is not S3: the command line, local files as memory, work in parallel.
+#include "s3_session.hpp"
+
 #include <objectcache/core/bytes.hpp>
 #include <objectcache/core/error.hpp>
 #include <objectcache/io/task_group.hpp>
@@ -27,37 +29,7 @@
 #include <string>
 #include <vector>
 
-namespace oc = objectcache;
-namespace asio = boost::asio;
 namespace fs = std::filesystem;
-
-/** s3://bucket/key, or a path; "-" is standard input or output. */
-struct place {
-    std::string bucket, name; // no bucket: local
-
-    place() = default;
-    explicit place(std::string text) : name(std::move(text))
-    {
-        if (!name.starts_with("s3://"))
-            return;
-        bucket = name.substr(5, name.find('/', 5) - 5);
-        name.erase(0, 6 + bucket.size());
-    }
-    [[nodiscard]] bool remote() const { return !bucket.empty(); }
-    [[nodiscard]] place as_folder() const
-    {
-        place out = *this;
-        out.name += name.empty() || name.ends_with('/') ? "" : "/";
-        return out;
-    }
-    [[nodiscard]] place child(const std::string& below) const { return sibling(as_folder().name + below); }
-    [[nodiscard]] place sibling(std::string other) const
-    {
-        place out = *this;
-        out.name = std::move(other);
-        return out;
-    }
-};
 
 /** A key may be anything; what follows a prefix becomes a file only if that file is below the folder, and no other's. */
 inline bool is_path_below(const std::string& key)
@@ -67,11 +39,10 @@ inline bool is_path_below(const std::string& key)
            *path.begin() != ".." && key != "." && key.find('\0') == key.npos;
 }
 
-struct settings {
-    std::string job, endpoint;
+struct settings : s3_settings {
+    std::string job;
     place from, to;
     bool recursive = false;
-    unsigned parallel = 16;
     std::uint64_t piece_mib = 8;
 
     /** Of an upload: S3 takes ten thousand parts, and none but the last below 5 MiB. */
@@ -88,11 +59,7 @@ struct settings {
         std::string first, second;
         app.require_subcommand(1);
         app.fallthrough();
-        app.add_option("--endpoint", endpoint,
-                       "URL of an S3 store (default: AWS_ENDPOINT_URL, or AWS itself)");
-        app.add_option("--parallel,-j", parallel, "requests under way at once")
-            ->check(CLI::Range(1, 1024))
-            ->capture_default_str();
+        add_to(app);
         app.add_option("--piece-mib", piece_mib,
                        "larger objects go in pieces of this size; uploads in 5 MiB at least")
             ->check(CLI::Range(1, 4096))
@@ -271,51 +238,4 @@ private:
     oc::byte_span span_;
     int file_ = -1;
     bool mapped_ = false;
-};
-
-/** Bytes moved and MB/s, on stderr: redrawn in place on a terminal, one line when done elsewhere. */
-class progress_bar {
-    using clock = std::chrono::steady_clock;
-
-public:
-    void expect(std::uint64_t bytes)
-    {
-        total_ += bytes;
-        ++objects_;
-    }
-    void add(std::uint64_t bytes)
-    {
-        done_ += bytes;
-        if (terminal_ && clock::now() - drawn_ > std::chrono::milliseconds(50))
-            draw();
-    }
-    /** The line is full, or left so that an error begins one of its own. */
-    void end(bool well)
-    {
-        if (well)
-            draw();
-        if (drawn_ != clock::time_point())
-            std::fputc('\n', stderr);
-    }
-
-private:
-    void draw()
-    {
-        constexpr std::size_t width = 32;
-        drawn_ = clock::now();
-        const double share = total_ == 0 ? 1.0 : static_cast<double>(done_) / static_cast<double>(total_);
-        const double seconds = std::max(1e-6, std::chrono::duration<double>(drawn_ - began_).count());
-        std::string bar;
-        for (std::size_t i = 0; terminal_ && i < width; ++i)
-            bar += static_cast<double>(i) < share * width ? "█" : "░";
-        std::fprintf(stderr, "%s%s%s%zu objects, %.1f of %.1f MB, %.1f MB/s", terminal_ ? "\r\033[K" : "",
-                     bar.c_str(), terminal_ ? " " : "", objects_, static_cast<double>(done_) / 1e6,
-                     static_cast<double>(total_) / 1e6, static_cast<double>(done_) / 1e6 / seconds);
-        std::fflush(stderr);
-    }
-
-    std::size_t objects_ = 0;
-    std::uint64_t total_ = 0, done_ = 0;
-    clock::time_point began_ = clock::now(), drawn_;
-    bool terminal_ = isatty(STDERR_FILENO) == 1;
 };

@@ -25,7 +25,7 @@ struct settings {
     std::vector<std::uint32_t> chunks{64};
     std::vector<std::string> paths{"recompute", "compute", "local-lw", "local-whole", "s3-whole", "s3-lw"};
     std::vector<double> gbits{100}, latencies{1};
-    std::uint32_t depth = 4;
+    std::uint32_t depth = 16;
     std::size_t staging_mib = 1024;
     unsigned runs = 5;
     double longest_s = 12; ///< of one path of one cell: long runs are repeated less often

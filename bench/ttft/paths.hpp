@@ -12,9 +12,12 @@
 #include <c10/cuda/CUDAStream.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstdlib>
 #include <numeric>
 #include <string>
+#include <thread>
 #include <vector>
 
 // The ways from a prompt to its first token, each as an engine would do it.
@@ -130,37 +133,34 @@ public:
             copy_out(at(l, 0), rows.k.data_ptr(), part_);
             copy_out(at(l, 1), rows.v.data_ptr(), part_);
         }
-        copies_ = checked(oc::cuda::stream::create(h.device.ordinal(), oc::cuda::stream::priority::first),
-                          "stream");
-        for (std::size_t l = 0; l < h.layers(); ++l)
-            cuda_ok(cudaEventCreateWithFlags(&events_.emplace_back(), cudaEventDisableTiming), "event");
     }
     local_store(const local_store&) = delete;
     local_store& operator=(const local_store&) = delete;
-    ~local_store()
-    {
-        for (cudaEvent_t e : events_)
-            cudaEventDestroy(e);
-    }
 
     [[nodiscard]] sample run(const host& h, std::span<const std::uint32_t> prompt, std::size_t first,
                              bool layerwise, stall_clock& stalls)
     {
         h.settle();
         const std::size_t bytes = first * h.kv.geometry(1).row_bytes();
+        auto gates = h.device.make_gates(h.layers());
         sample out;
         const auto began = steady::now();
-        for (std::size_t l = 0; l < h.layers(); ++l) {
-            const auto rows = h.kv.read(l, first);
-            copy_in(rows.k.data_ptr(), at(l, 0), bytes);
-            copy_in(rows.v.data_ptr(), at(l, 1), bytes);
-            cuda_ok(cudaEventRecord(events_[l], copies_.native()), "event");
-        }
+        // From a thread of its own: the queue of copies has an end, and the layers should not wait for it.
+        std::jthread copier([&] {
+            for (std::size_t l = 0; l < h.layers(); ++l) {
+                const auto rows = h.kv.read(l, first);
+                const std::array ops = {
+                    oc::copy_op{static_cast<std::byte*>(rows.k.data_ptr()), at(l, 0), bytes},
+                    oc::copy_op{static_cast<std::byte*>(rows.v.data_ptr()), at(l, 1), bytes}};
+                if (h.device.copy(oc::copy_queue::load, ops) || h.device.open_gate(gates, l))
+                    std::abort();
+            }
+        });
         auto p = h.pass(prompt, first);
         for (std::size_t l = 0; l < h.layers(); ++l) {
-            const cudaEvent_t ready = layerwise ? events_[l] : events_.back();
             stalls.around(l, h.stream.native(), [&] {
-                cuda_ok(cudaStreamWaitEvent(h.stream.native(), ready, 0), "waiting for an event");
+                if (h.device.wait_gate(gates, layerwise ? l : h.layers() - 1, h.stream))
+                    throw std::runtime_error("gate");
             });
             p.layer(static_cast<std::uint32_t>(l));
         }
@@ -180,15 +180,9 @@ private:
     {
         cuda_ok(cudaMemcpy(to, from, n, cudaMemcpyDeviceToHost), "copy");
     }
-    void copy_in(void* to, const void* from, std::size_t n) const
-    {
-        cuda_ok(cudaMemcpyAsync(to, from, n, cudaMemcpyHostToDevice, copies_.native()), "copy");
-    }
 
     std::size_t tokens_, part_ = 0;
     oc::cuda::pinned_slab slab_;
-    oc::cuda::stream copies_;
-    std::vector<cudaEvent_t> events_;
 };
 
 /** From the store. Layer by layer: all layers are enqueued at once, each behind its gate. */

@@ -7,5 +7,6 @@
 #include <objectcache/cache.hpp>
 #include <objectcache/device/host_device.hpp>
 #include <objectcache/io/reactor.hpp>
+#include <objectcache/store/measure_costs.hpp>
 #include <objectcache/store/memory_tier.hpp>
 #include <objectcache/version.hpp>

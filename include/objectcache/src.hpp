@@ -13,10 +13,13 @@
 #include <objectcache/kv/impl/format.ipp>
 #include <objectcache/kv/impl/geometry.ipp>
 #include <objectcache/kv/impl/hash_chain.ipp>
+#include <objectcache/kv/impl/object_check.ipp>
 #include <objectcache/kv/impl/object_key.ipp>
+#include <objectcache/kv/impl/object_name.ipp>
 #include <objectcache/kv/impl/pages.ipp>
 #include <objectcache/kv/impl/scope.ipp>
 #include <objectcache/kv/impl/segment.ipp>
+#include <objectcache/plan/impl/garbage.ipp>
 #include <objectcache/plan/impl/layout_policy.ipp>
 #include <objectcache/plan/impl/load_plan.ipp>
 #include <objectcache/plan/impl/prefix_search.ipp>
@@ -52,5 +55,6 @@
 #include <objectcache/s3/impl/transfer.ipp>
 #include <objectcache/s3/impl/xml.ipp>
 #include <objectcache/s3/impl/xml_multipart.ipp>
+#include <objectcache/store/impl/collector.ipp>
 #include <objectcache/store/impl/memory_tier.ipp>
 #include <objectcache/store/impl/s3_tier.ipp>

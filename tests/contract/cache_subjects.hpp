@@ -4,6 +4,7 @@
 #include <contract/cache_world.hpp>
 #include <contract/io_subjects.hpp>
 
+#include <objectcache/store/measure_costs.hpp>
 #include <objectcache/store/spread_tier.hpp>
 
 /** The operations of the cache and of its loads, as subjects of the contract. */
@@ -334,6 +335,40 @@ struct spread_call : tier_call<What, true> {
     oc::spread_tier<recording> spread;
 };
 
+/** Measuring a store that does not answer one of the questions. */
+template <recording::call Held>
+struct store_measured : subject {
+    explicit store_measured(environment& e) : subject(e), tier(e.executor()) { tier.hold(Held); }
+    static oc::measure_options options()
+    {
+        oc::measure_options how;
+        how.small_reads = how.parallel_reads = how.rounds = 2;
+        how.read_bytes = 100;
+        return how;
+    }
+    asio::awaitable<oc::status> run() override
+    {
+        const oc::measure_options how = options();
+        const auto costs = co_await oc::measure_costs(tier, how);
+        co_return costs.error();
+    }
+    bool initiate(callback done) override
+    {
+        oc::measure_costs(tier, options(), std::move(done));
+        return true;
+    }
+    void let_go() override { tier.release(Held); }
+    [[nodiscard]] bool initiate_only() const override { return true; }
+    // The probes are removed in any case.
+    [[nodiscard]] bool cancellable() const override { return Held != recording::call::remove; }
+    void check_ended() override
+    {
+        CHECK(tier.stored().objects() == 0);
+        CHECK(tier.waiting(Held) == 0);
+    }
+    recording tier;
+};
+
 inline std::vector<entry> tier_entries()
 {
     using call = recording::call;
@@ -351,7 +386,10 @@ inline std::vector<entry> tier_entries()
             of<spread_call<call::write>>("spread_tier::write"),
             of<spread_call<call::stat>>("spread_tier::stat"),
             of<spread_call<call::remove>>("spread_tier::remove"),
-            of<spread_call<call::list>>("spread_tier::list")};
+            of<spread_call<call::list>>("spread_tier::list"),
+            of<store_measured<call::write>>("measure_costs behind a write"),
+            of<store_measured<call::read>>("measure_costs behind a read"),
+            of<store_measured<call::remove>>("measure_costs behind a removal")};
 }
 
 inline std::vector<entry> cache_entries()

@@ -9,6 +9,8 @@
 #include <objectcache/s3/client.hpp>
 #include <objectcache/s3/connection_pool.hpp>
 #include <objectcache/s3/large_object.hpp>
+#include <objectcache/store/measure_costs.hpp>
+#include <objectcache/store/s3_tier.hpp>
 #include <objectcache/testing/s3_server.hpp>
 
 #include <algorithm>
@@ -142,6 +144,43 @@ struct large_put : s3_request_subject {
     }
 };
 
+/** Measured over real connections: writes, reads, reads side by side, removals. */
+struct s3_store_measured : s3_request_subject {
+    explicit s3_store_measured(environment& e) : s3_request_subject(e), tier(e.executor(), store, "bucket") {}
+    static oc::measure_options options()
+    {
+        oc::measure_options how;
+        how.small_reads = how.rounds = 1;
+        how.parallel_reads = 2;
+        how.read_bytes = 1000;
+        return how;
+    }
+    asio::awaitable<oc::status> run() override
+    {
+        const oc::measure_options how = options();
+        const auto costs = co_await oc::measure_costs(tier, how);
+        co_return costs.error();
+    }
+    bool initiate(callback done) override
+    {
+        oc::measure_costs(tier, options(), std::move(done));
+        return true;
+    }
+    [[nodiscard]] bool initiate_only() const override { return true; }
+    // Before the door opens there is no request that could remove anything.
+    [[nodiscard]] bool cancellable() const override { return door->is_set(); }
+    void check_ended() override
+    {
+        s3_request_subject::check_ended();
+        // A write that was cancelled may be carried out behind the removal.
+        const auto left = host->server->objects();
+        CHECK(left.size() <= 1);
+        for (const auto& object : left)
+            CHECK(object.key.starts_with(oc::probe_prefix));
+    }
+    oc::s3_tier tier;
+};
+
 struct pool_prewarm : s3_subject {
     explicit pool_prewarm(environment& e) : s3_subject(e), pool(e.executor(), where, slowly_found(*this)) {}
     static oc::s3::connection_options slowly_found(pool_prewarm& self)
@@ -212,6 +251,7 @@ inline std::vector<entry> s3_entries()
             of<large_get<300>>("get_parallel of four parts"),
             of<large_put<1000>>("put_parallel of one part"),
             of<large_put<400>>("put_parallel of three parts"),
+            of<s3_store_measured>("measure_costs of S3"),
             of<pool_prewarm>("connection_pool::prewarm"),
             of<cached_credentials_wait>("cached_credentials")};
 }

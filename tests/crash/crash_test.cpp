@@ -12,7 +12,7 @@
 
 #include <objectcache/cache.hpp>
 #include <objectcache/device/host_device.hpp>
-#include <objectcache/s3/large_object.hpp>
+#include <objectcache/store/collector.hpp>
 #include <objectcache/testing/s3_server.hpp>
 
 #include <support/kv_fixture.hpp>
@@ -25,7 +25,6 @@
 #include <cstdlib>
 #include <exception>
 #include <optional>
-#include <set>
 #include <stdexcept>
 #include <string>
 #include <sys/wait.h>
@@ -118,11 +117,11 @@ asio::awaitable<oc::store_report> store(oc::cache<oc::host_device, Tier>& kv, co
 }
 
 /** In a process of its own: store everything, unless request k comes first. */
-int writer(const work& w, const place& at, const std::string& prefix, unsigned k,
-           crash::killing_tier::when when)
+int writer(const work& w, const place& at, const std::string& prefix, unsigned k, crash::death::when when)
 {
     asio::io_context io(1);
-    crash::killing_tier tier(oc::s3_tier(io.get_executor(), connect(io, at), "crash"), k, when);
+    crash::killing_tier tier(oc::s3_tier(io.get_executor(), connect(io, at), "crash"),
+                             crash::death(io.get_executor(), k, when));
     oc::host_device device;
     auto kv = oc::cache<oc::host_device, crash::killing_tier>::create(tier, device, w.options(prefix));
     check(kv.ok(), "no cache");
@@ -170,39 +169,19 @@ reading fresh_reader(const work& w, const place& at, const std::string& prefix, 
     return out;
 }
 
-asio::awaitable<std::size_t> collect(oc::s3::client c, const work& w, std::string prefix)
+/** As `objectcache_ctl gc --delete` would, but without any grace: the writer is known to be dead. */
+std::size_t collect(const place& at, const std::string& prefix)
 {
-    const oc::deadline until(std::chrono::steady_clock::now() + std::chrono::seconds(20));
-    std::size_t removed = 0;
-    // Uploads that nobody will end.
-    oc::s3::upload_page page;
-    page = *co_await oc::s3::list_uploads(c, "crash", prefix, page, until);
-    for (const auto& upload : page.uploads) {
-        const oc::status s = co_await oc::s3::abort_upload(c, "crash", upload.key, upload.upload_id, until);
-        check(s.ok(), s.message());
-        ++removed;
-    }
-    // Layers without a manifest; nothing else can be left.
-    oc::s3::list_options all;
-    const auto listed = co_await c.list("crash", prefix, all);
-    check(listed.ok() && listed->continuation.empty(), "listing");
-    std::set<oc::chunk_id> published;
-    for (const auto& object : listed->objects)
-        if (const auto name = oc::parse_object_key(prefix, object.key))
-            if (name->kind == oc::object_kind::manifest)
-                published.insert(name->chunk);
-    for (const auto& object : listed->objects) {
-        if (w.where == oc::layout::segment_objects)
-            continue; // each is whole, and named by what it holds
-        const auto name = oc::parse_object_key(prefix, object.key);
-        check(bool(name), "a key that is none of ours: " + object.key);
-        if (name->kind == oc::object_kind::layer && published.count(name->chunk) == 0) {
-            const oc::status s = co_await c.remove("crash", object.key);
-            check(s.ok(), s.message());
-            ++removed;
-        }
-    }
-    co_return removed;
+    asio::io_context io(1);
+    oc::collector_options how;
+    how.remove = true;
+    how.grace = how.settle = {};
+    const oc::collector_report done = run(io, oc::collect_garbage(connect(io, at), "crash", prefix, how));
+    check(done.failed.ok(), "collector: " + done.failed.message());
+    check(done.of(oc::verdict::foreign).objects == 0, "a key that is none of ours");
+    check(done.of(oc::verdict::young).objects == 0, "something is young without a grace");
+    check(done.retracted == 0 && done.spared == 0, "somebody else is at work");
+    return static_cast<std::size_t>(done.removed.objects + done.uploads_aborted);
 }
 
 /** Run the writer as a process; how it ended. */
@@ -249,10 +228,7 @@ void survive(const char* self, const work& w, const place& at, bool at_once, tot
             }
             ++sum.points;
             ++(left.matched == w.chunks ? sum.complete : left.matched == 0 ? sum.empty : sum.part);
-            const auto clean = [&] {
-                asio::io_context io(1);
-                sum.collected += run(io, collect(connect(io, at), w, prefix));
-            };
+            const auto clean = [&] { sum.collected += collect(at, prefix); };
             // Before anybody stores it again, too; but not where the last request of the dead may still be at work: a
             // collector that gives no grace would take its layers away under it.
             if (at_once && k % 2 == 0) {
@@ -281,7 +257,7 @@ try {
     if (argc == 9 && std::string(argv[1]) == "--writer")
         return writer(work(*oc::parse_layout(argv[2])), {argv[3], argv[4], argv[5]}, argv[6],
                       static_cast<unsigned>(std::stoul(argv[7])),
-                      static_cast<crash::killing_tier::when>(std::stoi(argv[8])));
+                      static_cast<crash::death::when>(std::stoi(argv[8])));
 
     std::vector<oc::layout> layouts;
     for (int i = 1; i < argc; ++i)

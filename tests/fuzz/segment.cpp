@@ -3,6 +3,7 @@
 // of a segment in the next, then a segment's head, which is read as it is and with its checksums put right.
 #include "fuzz.hpp"
 
+#include <objectcache/kv/object_check.hpp>
 #include <objectcache/kv/segment.hpp>
 
 #include <algorithm>
@@ -47,6 +48,8 @@ void text(const kv_geometry& geometry, std::string_view text, std::span<const ch
     const std::string prefix = region_prefix(keys, region);
     require(segment_key(keys, *name) == prefix + std::string(text), "written again it is the same");
     require(text.size() <= 255, "it is a name of a file");
+    const auto object = parse_object_key("", prefix + std::string(text));
+    require(object && object->segment == *name, "and so is its key");
     require(name->chunks > 0 && name->end() <= max_segment_chunks, "it is within a region");
     any_name(geometry, *name, known);
 }
@@ -85,6 +88,31 @@ void head(const_byte_span bytes)
     require(std::equal(again.begin(), again.end(), bytes.begin()), "written again it is the same");
 }
 
+/** As an object of every kind, under the name that its header asks for: however it is cut, the verdict is the same. */
+void object(const_byte_span bytes)
+{
+    const auto header = decode_header(bytes);
+    object_name name;
+    if (header) {
+        name.scope = header->scope.hex().substr(0, 32);
+        name.chunk = name.segment.region = header->chunk;
+        name.segment.chunks = header->chunks;
+    }
+    name.segment.chunks = std::max(name.segment.chunks, std::uint32_t{1});
+    for (const auto kind :
+         {object_kind::chunk, object_kind::layer, object_kind::manifest, object_kind::segment}) {
+        name.kind = kind;
+        object_check whole(name, bytes.size()), cut(name, bytes.size());
+        whole.update(bytes);
+        for (const_byte_span rest = bytes; !rest.empty();
+             rest = rest.subspan(std::min<std::size_t>(rest.size(), 7)))
+            cut.update(rest.first(std::min<std::size_t>(rest.size(), 7)));
+        const status verdict = whole.finish();
+        require(verdict.code() == cut.finish().code(), "the pieces do not matter");
+        require(verdict.ok() || verdict == condition::corrupt, "what is not good is corrupt");
+    }
+}
+
 /** As whoever knows the checksums would have made it: behind them the numbers are judged. */
 void forged_head(const_byte_span bytes)
 {
@@ -100,6 +128,7 @@ void forged_head(const_byte_span bytes)
     if (size <= forged.size())
         store_le(forged.data() + size - sizeof(std::uint64_t), detail::hash_of_ids(forged, chunks));
     head(forged);
+    object(forged);
 }
 
 } // namespace segment_target
@@ -123,6 +152,7 @@ void segment(std::string_view input)
 
     const auto bytes = std::as_bytes(std::span(input));
     head(bytes);
+    object(bytes);
     forged_head(bytes);
 }
 

@@ -5,7 +5,6 @@
 #include <objectcache/kv/geometry.hpp>
 #include <objectcache/kv/layout.hpp>
 
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -34,9 +33,6 @@ inline constexpr std::size_t max_key_prefix = 512;
     (proxies and tools rewrite those, and then the signature of a request is wrong). */
 [[nodiscard]] bool valid_key_prefix(std::string_view prefix) noexcept;
 
-/** What an object is. */
-enum class object_kind { chunk, layer, manifest };
-
 [[nodiscard]] std::string chunk_key(const key_space& keys, const chunk_id& chunk);
 /** @pre `layer` < kv_geometry::max_layers. */
 [[nodiscard]] std::string layer_key(const key_space& keys, const chunk_id& chunk, layer_id layer);
@@ -55,19 +51,6 @@ enum class object_kind { chunk, layer, manifest };
 
     @pre `where` is layout::layer_objects or layout::chunk_objects. */
 [[nodiscard]] std::string commit_key(const key_space& keys, layout where, const chunk_id& chunk);
-
-/** What a key says. */
-struct object_name {
-    object_kind kind = object_kind::chunk;
-    std::string scope; ///< 32 hex digits: the first 16 bytes of the scope's id
-    chunk_id chunk;
-    layer_id layer = 0; ///< for object_kind::layer
-
-    friend bool operator==(const object_name&, const object_name&) = default;
-};
-
-/** Inverse of the functions above, for tools that list a bucket: nothing for any key that they would not have made. */
-[[nodiscard]] std::optional<object_name> parse_object_key(std::string_view prefix, std::string_view key);
 
 } // namespace objectcache
 

@@ -51,6 +51,13 @@ inline constexpr std::uint32_t max_segment_tokens = 4096;
     return n;
 }
 
+/** Every how many chunks of a region a segment's name tells what they are (segment_name::marks); for `per_region` =
+    segment_chunks(). */
+[[nodiscard]] constexpr std::uint32_t segment_mark_stride(std::uint32_t per_region) noexcept
+{
+    return (per_region + 63) / 64;
+}
+
 /** Bytes in front of the first record of a segment of `chunks` chunks: header, ids of the chunks, their checksum. */
 [[nodiscard]] constexpr std::uint64_t segment_head_bytes(std::uint32_t chunks) noexcept
 {
@@ -95,7 +102,7 @@ struct segment_name {
                                         std::uint32_t offset, std::uint32_t chunks);
 
 /** How many of the segment's chunks, from its first on, are chunks of the sequence whose region has these ids; 0 also
-    for a segment of another region, or one whose name does not suit the geometry.
+    for a segment of another region, or one whose name does not suit the geometry or contradicts itself.
 
     Exact when it is all of the segment; where the sequences part, possibly up to three chunks too few (see
     segment_name::marks). */
@@ -111,6 +118,13 @@ struct segment_name {
 /** Inverse of the part of segment_key() behind the region's prefix: nothing for what it would not have made. */
 [[nodiscard]] std::optional<segment_name> parse_segment_name(const chunk_id& region, std::string_view text);
 
+/** Whether a segment holds all chunks of another one, of the same region and scope. */
+enum class containment { no, perhaps, yes };
+
+/** By their names alone; never of one that has not more chunks. `yes` where both end with the same chunk, `perhaps` where the larger
+    one goes on behind it and the marks allow that it is the same sequence: then the larger one's head tells. */
+[[nodiscard]] containment contains(const segment_name& larger, const segment_name& smaller) noexcept;
+
 /** Write header and ids, segment_head_bytes(ids.size()) bytes.
 
     @param header of the segment's first chunk; `where` and `chunks` are set here
@@ -125,8 +139,14 @@ struct segment_head {
 
 /** Read the head from bytes of any origin; bytes behind it are ignored.
 
-    @par Errors As decode_header(); errc::wrong_chunk: not of a segment, or its ids contradict its header. */
+    @par Errors As decode_header(); errc::wrong_chunk: not of a segment, or its ids contradict its header;
+         errc::wrong_geometry also for more chunks than are left of the region. */
 [[nodiscard]] result<segment_head> decode_segment_head(const_byte_span bytes);
+
+/** Whether a segment with that head, whose first chunk is at `offset` in the region, holds all chunks of `smaller`: exact,
+    because a chunk's id says all that comes before it. */
+[[nodiscard]] bool contains(const segment_head& larger, std::uint32_t offset,
+                            const segment_name& smaller) noexcept;
 
 } // namespace objectcache
 

@@ -34,10 +34,10 @@ struct cache_options {
     /** Pinned memory between network and device, bytes. With less than two layers of the longest prefix the link stands
         still between layers (256 MiB are two layers of 32K tokens of Llama-3.1-8B). One part of an upload must fit to store, one request to load. */
     std::size_t staging_bytes = std::size_t{256} << 20;
-    /** Layers of one load whose bytes may be under way at once. More hide latency, fewer leave room for other loads. */
-    std::uint32_t prefetch_depth = 4;
-    /** Ask for the next layers only when those before are about to have arrived (plan/layer_pacer.hpp), so that no layer takes
-        bandwidth from the one that compute waits for. No: as far ahead as prefetch_depth allows. */
+    /** Layers of one load that may be asked for before the first of them is ready: a bound, beside what pacing finds right. */
+    std::uint32_t prefetch_depth = 16;
+    /** Ask for no more than the link brings in the time of a request and a quarter more (plan/load_pacer.hpp), so that no
+        layer takes bandwidth from the one that compute waits for. No: as far ahead as prefetch_depth allows. */
     bool pace_layers = true;
     /** Requests of all loads and stores under way at once. */
     std::uint32_t max_requests = 64;

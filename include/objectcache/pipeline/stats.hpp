@@ -18,6 +18,7 @@ struct cache_stats {
     std::uint64_t layers_failed = 0;  ///< layers of loads that did not arrive complete
     std::uint64_t chunks_absent = 0;  ///< matched, then found gone: evicted by the store
     std::uint64_t chunks_corrupt = 0; ///< failed verification; the next store replaces them
+    std::uint64_t chunks_unknown = 0; ///< matched, then found to be of an unknown format version: left alone
     std::uint64_t chunks_stored = 0;  ///< written and acknowledged
     std::uint64_t chunks_merged = 0;  ///< stored before, and stored again in a larger segment
     std::uint64_t chunks_present = 0; ///< not written: known to be stored
@@ -31,8 +32,8 @@ namespace detail {
 struct cache_counters {
     using counter = std::atomic<std::uint64_t>;
     counter matches{0}, tokens_asked{0}, tokens_matched{0}, match_requests{0}, loads{0}, load_requests{0},
-        bytes_loaded{0}, layers_failed{0}, chunks_absent{0}, chunks_corrupt{0}, chunks_stored{0},
-        chunks_merged{0}, chunks_present{0}, chunks_dropped{0}, bytes_stored{0};
+        bytes_loaded{0}, layers_failed{0}, chunks_absent{0}, chunks_corrupt{0}, chunks_unknown{0},
+        chunks_stored{0}, chunks_merged{0}, chunks_present{0}, chunks_dropped{0}, bytes_stored{0};
 
     static void add(counter& c, std::uint64_t n = 1) noexcept { c.fetch_add(n, std::memory_order_relaxed); }
 
@@ -50,6 +51,7 @@ struct cache_counters {
         s.layers_failed = get(layers_failed);
         s.chunks_absent = get(chunks_absent);
         s.chunks_corrupt = get(chunks_corrupt);
+        s.chunks_unknown = get(chunks_unknown);
         s.chunks_stored = get(chunks_stored);
         s.chunks_merged = get(chunks_merged);
         s.chunks_present = get(chunks_present);

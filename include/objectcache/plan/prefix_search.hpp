@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace objectcache {
@@ -75,11 +76,16 @@ public:
         layer brings most from a segment, so chunks are taken from segments where they can be. */
     [[nodiscard]] std::vector<chunk_place> places() const;
 
+    /** Keys of the segments that were found, also in front of `known`, that are all of the sequence's and
+        stored_segment::continued. Once done(). */
+    [[nodiscard]] std::vector<std::string> continued() const;
+
 private:
     [[nodiscard]] std::size_t whole_regions() const noexcept { return chunks_ / per_region_; }
     [[nodiscard]] bool covered(std::size_t region, const std::vector<bool>& there) const;
     void ask_for_segments(std::vector<question>& out);
     void list_what_is_open(std::vector<question>& out);
+    void find_continued();
 
     std::size_t chunks_, known_, per_region_;
     layout_set layouts_;

@@ -15,6 +15,9 @@ namespace objectcache {
 struct stored_segment {
     std::string key;
     std::uint32_t chunks = 0; ///< in the object
+    /** A larger segment, in which another sequence goes on, has its chunks too: to merge it would be one copy for every
+        such sequence. */
+    bool continued = false;
 };
 
 /** Where one chunk lies. The keys of the other layouts follow from its id. */

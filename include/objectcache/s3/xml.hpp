@@ -36,6 +36,9 @@ struct list_page {
     std::vector<list_entry> objects;
     std::vector<std::string> common_prefixes; ///< with a delimiter only
     std::string continuation;                 ///< asks for the next page; empty on the last one
+    /** The store's own clock when it answered, to the second; from the answer's head, if it says. What is old by it is old
+        whatever our clock says. */
+    std::optional<std::chrono::system_clock::time_point> date;
 };
 
 /** Reads a ListBucketResult of LIST v2, also one with encoding-type=url. Safe on any input.

@@ -4,6 +4,7 @@
 #include <objectcache/core/result.hpp>
 #include <objectcache/s3/checksum.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -46,7 +47,8 @@ struct delete_failure {
 struct pending_upload {
     std::string key;
     std::string upload_id;
-    std::string initiated; ///< ISO 8601
+    /** To the second. The end of time if the store does not say: then it is never older than anything. */
+    std::chrono::system_clock::time_point initiated = std::chrono::system_clock::time_point::max();
 };
 
 /** One page of pending uploads, in the order of their keys. */

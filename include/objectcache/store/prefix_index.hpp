@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <list>
+#include <map>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -86,17 +87,36 @@ public:
     }
 
     /** The object was found damaged: it is not there for readers, and who stores its chunks again must replace it. */
-    void mark_damaged(const std::string& key, time_point now)
-    {
-        if (!damaged_.empty() && damaged_.size() >= capacity_)
-            damaged_.erase(damaged_.begin());
-        damaged_[key] = now + ttl_;
-    }
-    void mark_repaired(const std::string& key) { damaged_.erase(key); }
+    void mark_damaged(const std::string& key, time_point now) { mark(key, {now + ttl_, false}); }
+    /** The object is of a format version that this library does not know: it is not there for readers either, but nobody's
+        to replace. */
+    void mark_unknown(const std::string& key, time_point now) { mark(key, {now + ttl_, true}); }
+    void mark_repaired(const std::string& key) { unreadable_.erase(key); }
     [[nodiscard]] bool is_damaged(const std::string& key, time_point now) const
     {
-        const auto found = damaged_.find(key);
-        return found != damaged_.end() && now < found->second;
+        const trouble* found = trouble_with(key, now);
+        return found != nullptr && !found->unknown;
+    }
+    [[nodiscard]] bool is_unknown(const std::string& key, time_point now) const
+    {
+        const trouble* found = trouble_with(key, now);
+        return found != nullptr && found->unknown;
+    }
+    /** One of the two. */
+    [[nodiscard]] bool is_unreadable(const std::string& key, time_point now) const
+    {
+        return trouble_with(key, now) != nullptr;
+    }
+    [[nodiscard]] bool any_unreadable() const noexcept { return !unreadable_.empty(); }
+    /** Damaged objects whose keys begin with `prefix`. */
+    [[nodiscard]] std::vector<std::string> damaged(const std::string& prefix, time_point now) const
+    {
+        std::vector<std::string> out;
+        for (auto it = unreadable_.lower_bound(prefix);
+             it != unreadable_.end() && it->first.starts_with(prefix); ++it)
+            if (!it->second.unknown && now < it->second.until)
+                out.push_back(it->first);
+        return out;
     }
 
     [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
@@ -108,6 +128,23 @@ private:
         time_point until;
         std::list<chunk_id>::iterator recency;
     };
+
+    struct trouble {
+        time_point until;
+        bool unknown = false;
+    };
+
+    void mark(const std::string& key, trouble what)
+    {
+        if (!unreadable_.empty() && unreadable_.size() >= capacity_)
+            unreadable_.erase(unreadable_.begin());
+        unreadable_[key] = what;
+    }
+    [[nodiscard]] const trouble* trouble_with(const std::string& key, time_point now) const
+    {
+        const auto found = unreadable_.find(key);
+        return found != unreadable_.end() && now < found->second.until ? &found->second : nullptr;
+    }
 
     void touch(const chunk_id& chunk, entry what)
     {
@@ -123,7 +160,7 @@ private:
     duration ttl_;
     std::list<chunk_id> order_; // most recently touched first
     std::unordered_map<chunk_id, entry> entries_;
-    std::unordered_map<std::string, time_point> damaged_;
+    std::map<std::string, trouble> unreadable_;
 };
 
 } // namespace objectcache

@@ -4,6 +4,7 @@
 #include <objectcache/io/fair_queue.hpp>
 #include <objectcache/store/memory_tier.hpp>
 #include <objectcache/testing/fail_counter.hpp>
+#include <objectcache/testing/tier_call.hpp>
 
 #include <array>
 #include <cstdint>
@@ -23,17 +24,7 @@ namespace objectcache::testing {
     @par Threads Not safe: one thread, or one strand, at a time. */
 class recording_tier {
 public:
-    enum class call {
-        read,
-        write,
-        stat,
-        remove,
-        list,
-        begin_upload,
-        upload_part,
-        complete_upload,
-        abort_upload
-    };
+    using call = tier_call;
     struct entry {
         call what;
         std::string key;
@@ -193,7 +184,7 @@ private:
     status step(const std::string& key) { return fuse_ ? status(fuse_->step(), key) : status(); }
 
     memory_tier under_;
-    std::array<door, 9> doors_; // one for each kind of call
+    std::array<door, tier_calls> doors_; // one for each kind of call
     fail_counter* fuse_;
     std::vector<entry> calls_;
 };

@@ -117,6 +117,9 @@ TEST_CASE("an intact record of something else is named as such")
     CHECK(verify(forged_record([](std::byte* t) { store_le(t + 12, std::uint16_t{2}); })) ==
           errc::unknown_version);
     CHECK(verify(forged_record([](std::byte* t) { t[15] = std::byte{1}; })) == errc::unknown_version);
+    for (const unsigned number : {0u, 4u, 255u})
+        CHECK(verify(forged_record([&](std::byte* t) { t[14] = static_cast<std::byte>(number); })) ==
+              errc::unknown_version);
     // The version is judged before what it may have changed the meaning of.
     CHECK(verify(forged_record([](std::byte* t) {
               store_le(t + 8, 9u), store_le(t + 12, std::uint16_t{2});

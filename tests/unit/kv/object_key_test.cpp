@@ -40,46 +40,6 @@ TEST_CASE("records and commits of each layout")
     CHECK(commit_key(keys, layout::layer_objects, chunk) == manifest_key(keys, chunk));
 }
 
-TEST_CASE("parsing is the inverse of naming")
-{
-    for (const std::string prefix : {"", "p", "a/b/", "oc1/", "oc1/x-"}) {
-        const key_space space{prefix, keys.scope};
-        const std::string scope_hex = keys.scope.hex().substr(0, 32);
-        CHECK(parse_object_key(prefix, chunk_key(space, chunk)) ==
-              object_name{object_kind::chunk, scope_hex, chunk, 0});
-        CHECK(parse_object_key(prefix, manifest_key(space, chunk)) ==
-              object_name{object_kind::manifest, scope_hex, chunk, 0});
-        for (const layer_id layer : {0u, 9u, 10u, 999u, 4095u})
-            CHECK(parse_object_key(prefix, layer_key(space, chunk, layer)) ==
-                  object_name{object_kind::layer, scope_hex, chunk, layer});
-    }
-}
-
-TEST_CASE("a key with any one character cut, added or changed has no second meaning")
-{
-    for (const std::string& key :
-         {chunk_key(keys, chunk), layer_key(keys, chunk, 12), manifest_key(keys, chunk)}) {
-        const auto name = parse_object_key("team/", key);
-        REQUIRE(name);
-        for (std::size_t i = 0; i < key.size(); ++i) {
-            CHECK_FALSE(parse_object_key("team/", key.substr(0, i)));
-            for (const char other : {'/', 'A', 'F', 'g', '~', '\0'}) {
-                std::string changed = key;
-                changed[i] = other;
-                if (changed != key)
-                    CHECK_FALSE(parse_object_key("team/", changed));
-            }
-        }
-        CHECK_FALSE(parse_object_key("team/", key + "0"));
-        CHECK_FALSE(parse_object_key("team/", key + "/"));
-        CHECK_FALSE(parse_object_key("teams/", key));
-        CHECK_FALSE(parse_object_key(key + key, key));
-    }
-    const std::string layer = layer_key(keys, chunk, 0);
-    CHECK_FALSE(parse_object_key("team/", layer.substr(0, layer.size() - 4) + "4096"));
-    CHECK_FALSE(parse_object_key("team/", layer.substr(0, layer.size() - 4) + "+001"));
-}
-
 TEST_CASE("prefixes that would break a signature are refused")
 {
     for (const char* good : {"", "a", "a/", "a/b/", "a/b-", "x..y/", "v1.2/", "with space/"})

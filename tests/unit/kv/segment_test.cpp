@@ -190,6 +190,9 @@ TEST_CASE("names of another region, of another geometry, or of nothing share not
     CHECK(changed([](segment_name& s) { s.offset = 1; }) == 0);
     CHECK(changed([](segment_name& s) { s.marks.pop_back(); }) == 0);
     CHECK(changed([](segment_name& s) { s.marks.clear(); }) == 0);
+    for (std::size_t at = 0; at < name.marks.size();
+         ++at) // the last chunk vouches for all, the marks deny it
+        CHECK(changed([at](segment_name& s) { s.marks[at] = s.marks[at] == 'A' ? 'B' : 'A'; }) == 0);
     CHECK(changed([](segment_name& s) { s.last[0] ^= std::byte{1}; }) == 31);
     CHECK(shared_chunks(with_chunks_of(16), name, ids) == 0); // marks every second chunk
     CHECK(shared_chunks(llama_8b, name, {}) == 0);
@@ -296,6 +299,14 @@ TEST_CASE_FIXTURE(sample, "a damaged or cut head is refused, and somebody else's
     CHECK(forged([](auto& b) { b[10] = std::byte{2}, b[40] = std::byte{1}; }) == errc::wrong_chunk);
     CHECK(forged([](auto& b) { b[256] ^= std::byte{1}; }) == errc::wrong_chunk);
     CHECK(forged([](auto& b) { b[44] = std::byte{1}; }) == errc::unknown_version);
+
+    // Regions of this geometry have 32 chunks of 64 tokens.
+    CHECK(forged([](auto& b) { store_le(b.data() + 32, std::uint64_t{28 * 64}); }).ok());
+    CHECK(forged([](auto& b) { store_le(b.data() + 32, std::uint64_t{29 * 64}); }) == errc::wrong_geometry);
+    CHECK(forged([](auto& b) { store_le(b.data() + 32, std::uint64_t{(32 + 31) * 64}); }) ==
+          errc::wrong_geometry);
+    CHECK(forged([](auto& b) { store_le(b.data() + 32, std::uint64_t{32 * 64}); }).ok());
+    CHECK(forged([](auto& b) { store_le(b.data() + 32, ~std::uint64_t{63}); }) == errc::wrong_geometry);
 }
 
 } // namespace segment_test

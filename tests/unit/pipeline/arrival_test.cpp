@@ -23,6 +23,7 @@ struct fixture {
     load_fetch fetch;
     std::vector<std::byte> staging, good;
     unsigned notices = 0;
+    std::atomic<std::uint64_t> flow = 0;
     std::shared_ptr<detail::arrival> coming;
 
     fixture()
@@ -54,7 +55,7 @@ struct fixture {
 
     void begin(std::size_t step)
     {
-        coming = std::make_shared<detail::arrival>(match, fetch, staging, step,
+        coming = std::make_shared<detail::arrival>(match, fetch, staging, step, flow,
                                                    [this](std::shared_ptr<detail::arrival> who) {
                                                        CHECK(who == coming);
                                                        ++notices;
@@ -81,6 +82,7 @@ TEST_CASE_FIXTURE(fixture,
     CHECK(first.end == 3);
     CHECK(copied(first) == 3);
     CHECK(copied(coming->take()) == 0);
+    CHECK(flow == 3 * record + 5);
     coming->arrived(good.size());
     CHECK(notices == 1); // the end of the read says it too
     std::uint32_t intact = 0;
@@ -98,6 +100,8 @@ TEST_CASE_FIXTURE(fixture, "a tier that tells nothing on the way: everything is 
     CHECK(intact == chunks);
     CHECK(copied(coming->take()) == chunks * layers);
     CHECK(notices == 0);
+    coming->settle(true);
+    CHECK(flow == good.size());
 }
 
 TEST_CASE_FIXTURE(
@@ -141,12 +145,15 @@ TEST_CASE_FIXTURE(fixture, "bytes that come again are verified and handed on aga
     }
     staging[record + 3] ^= std::byte{1}; // they are other bytes this time
     coming->arrived(3 * record);
+    CHECK(flow == 3 * record);
     const auto again = coming->take();
     CHECK(again.first == 0);
     CHECK(again.end == 1);
     std::uint32_t intact = 0;
     CHECK(coming->finish(intact) == condition::corrupt);
     CHECK(intact == 1);
+    coming->settle(false);
+    CHECK(flow == 0);
 }
 
 TEST_CASE_FIXTURE(fixture, "right bytes of another chunk or layer are not taken for these")

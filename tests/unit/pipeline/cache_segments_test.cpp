@@ -118,6 +118,7 @@ struct fixture {
 
 using segments_fixture = cache_segments_test::fixture;
 using cache_segments_test::call;
+using cache_segments_test::tested_cache;
 
 TEST_CASE_FIXTURE(segments_fixture,
                   "a sequence is a segment per region, each byte written once and nothing read back")
@@ -222,6 +223,58 @@ TEST_CASE_FIXTURE(segments_fixture, "a sequence that grows is merged, and can be
     forget();
     CHECK(match(sequence(24)).chunks.size() == 24);
     CHECK(load(sequence(24)).usable_tokens == 24 * G);
+}
+
+TEST_CASE_FIXTURE(segments_fixture,
+                  "a stem that many sequences go on from is copied once, whoever writes them")
+{
+    CHECK(store(sequence(2)).stored == 2);
+    std::vector<tested_cache> processes;
+    for (token_id salt = 0; salt < 6; ++salt) {
+        processes.push_back(make());
+        std::swap(kv, processes.back());
+        CHECK(match(branch(2, 2, salt)).chunks.size() == 2); // all of them know the stem before any goes on
+        std::swap(kv, processes.back());
+    }
+    for (token_id salt = 0; salt < 6; ++salt) {
+        CAPTURE(salt);
+        std::swap(kv, processes[salt]);
+        const auto tokens = branch(2, 5, salt);
+        CHECK(match(tokens).chunks.size() == 2);
+        const auto report = store(tokens);
+        CHECK(report.stored == 3);
+        CHECK(report.merged == (salt == 0 ? 2 : 0));
+        forget();
+        CHECK(load(tokens).usable_tokens == 5 * G);
+    }
+}
+
+TEST_CASE_FIXTURE(segments_fixture, "what branches off between two marks is found by who did not store it")
+{
+    shape = kv_fixture::geometry(2);
+    where = kv_fixture::scope(shape);
+    REQUIRE(segment_mark_stride(segment_chunks(shape)) == 4);
+    const auto of = [](std::size_t common, std::size_t chunks, token_id salt) {
+        auto tokens = kv_fixture::tokens(chunks * 16);
+        for (std::size_t i = common * 16; i < tokens.size(); ++i)
+            tokens[i] += 100000 * salt;
+        return tokens;
+    };
+    CHECK(store(of(30, 30, 0)).stored == 30);
+    for (const std::size_t common : {14, 15, 16, 17}) {
+        CAPTURE(common);
+        // This process knows exactly how much of what it has just written the next one shares.
+        const auto tokens = of(common, 26, static_cast<token_id>(common));
+        const auto report = store(tokens);
+        CHECK(report.present == common);
+        CHECK(report.stored == 26 - common);
+        CHECK(report.merged == common % 4);
+        tested_cache other = make();
+        std::swap(kv, other);
+        CHECK(match(tokens).chunks.size() == 26);
+        CHECK(load(tokens).usable_tokens == 26 * 16);
+        std::swap(kv, other);
+    }
 }
 
 TEST_CASE_FIXTURE(segments_fixture, "a prefix that is stored in several layouts is read as one")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/cache.hpp>
 
+#include <objectcache/kv/object_name.hpp>
 #include <objectcache/testing/gated_device.hpp>
 #include <objectcache/testing/manual_clock.hpp>
 #include <objectcache/testing/recording_tier.hpp>

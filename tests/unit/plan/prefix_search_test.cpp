@@ -43,6 +43,7 @@ struct store {
 
 struct outcome {
     std::vector<chunk_place> places;
+    std::vector<std::string> continued;
     std::size_t rounds = 0;
     std::map<ask, std::size_t> asked;
     [[nodiscard]] std::size_t count(ask what) const
@@ -89,7 +90,15 @@ outcome run(const store& there, std::size_t chunks, std::size_t known = 0, layou
     }
     REQUIRE(search.done());
     out.places = search.places();
+    out.continued = search.continued();
     return out;
+}
+
+stored_run named(stored_run run, std::string key)
+{
+    run.place.segment =
+        std::make_shared<stored_segment>(stored_segment{std::move(key), run.place.segment->chunks});
+    return run;
 }
 
 constexpr auto only_segments = layout_set::only(layout::segment_objects);
@@ -134,6 +143,34 @@ TEST_CASE(
     CHECK(found.places.size() == 26);
     CHECK(found.rounds == 2);
     CHECK(found.runs() == 5);
+}
+
+TEST_CASE("a segment that others merged to go on in is known for it, also by who knew it before")
+{
+    const auto continued = [](const store& there, std::size_t known) {
+        const outcome found = run(there, 8, known, only_segments);
+        for (const chunk_place& place : found.places)
+            CHECK(place.segment->continued == (place.segment->key == "stem" && !found.continued.empty()));
+        return found.continued;
+    };
+    using keys = std::vector<std::string>;
+    for (const std::size_t known : {0, 3}) {
+        CAPTURE(known);
+        store there;
+        there.add(0, 3);
+        there.segments.back() = named(there.segments.back(), "stem");
+        CHECK(continued(there, known).empty());
+        there.add(0, 6, 3);
+        CHECK(continued(there, known) == keys{"stem"});
+        // The sequence's own, larger one is read itself.
+        there.segments.pop_back();
+        there.add(0, 6);
+        CHECK(continued(there, known).empty());
+        // One that parts before the stem's end is not made of it.
+        there.segments.pop_back();
+        there.add(0, 6, 2);
+        CHECK(continued(there, known).empty());
+    }
 }
 
 TEST_CASE("of several segments the one that reaches farthest is read")

@@ -77,6 +77,61 @@ TEST_CASE("a hole is filled, and nothing more")
     CHECK(plan_store(segments, 8, at, false) == std::vector<store_object>{{2, 3, 0}});
 }
 
+TEST_CASE("what a name does not tell where sequences part is written again")
+{
+    constexpr std::uint32_t N = 256; // a mark for every fourth chunk
+    REQUIRE(segment_mark_stride(N) == 4);
+    for (std::size_t shared = 1; shared < 40; ++shared) {
+        CAPTURE(shared);
+        places at(60);
+        put(at, 0, 50, shared);
+        const std::size_t told = std::max<std::size_t>(shared / 4 * 4, 1);
+        CHECK(plan_store(segments, N, at) == std::vector<store_object>{{told, 60 - told, shared - told}});
+        // The last chunk of a segment is told.
+        places own(60);
+        put(own, 0, shared, shared);
+        CHECK(plan_store(segments, N, own, false) == std::vector<store_object>{{shared, 60 - shared, 0}});
+        // A sequence that ends there has no hole.
+        CHECK(plan_store(segments, N, places(at.begin(), at.begin() + static_cast<std::ptrdiff_t>(shared)))
+                  .empty());
+        // Only what lies in that segment is hidden.
+        places late(60);
+        put(late, 0, shared, shared);
+        put(late, shared, 20, 2);
+        const std::size_t last = shared + 2, vouched = std::max(last / 4 * 4, shared);
+        CHECK(plan_store(segments, N, late, false) ==
+              std::vector<store_object>{{vouched, 60 - vouched, last - vouched}});
+    }
+    // In the second region places count from its start.
+    places at(N + 20);
+    put(at, 0, N, N);
+    put(at, N, 30, 7);
+    CHECK(plan_store(segments, N, at) == std::vector<store_object>{{N + 4, 16, 3}});
+    // Whatever the chunks behind are stored as. Those of other layouts hide nothing.
+    at.resize(N + 8);
+    CHECK(plan_store(layout::chunk_objects, N, at) ==
+          std::vector<store_object>{{N + 4, 1, 1}, {N + 5, 1, 1}, {N + 6, 1, 1}, {N + 7, 1, 0}});
+    at[N + 5] = chunk_place{};
+    CHECK(plan_store(layout::chunk_objects, N, at) ==
+          std::vector<store_object>{{N + 6, 1, 1}, {N + 7, 1, 0}});
+    // Several segments in a row may hide their chunks.
+    places several(20);
+    put(several, 0, 40, 15);
+    put(several, 12, 14, 2);
+    CHECK(plan_store(segments, N, several) == std::vector<store_object>{{12, 8, 3}});
+}
+
+TEST_CASE("what was merged for another sequence is not merged again")
+{
+    places at(8);
+    put(at, 0, 2, 2);
+    CHECK(plan_store(segments, 8, at) == std::vector<store_object>{{0, 8, 2}});
+    auto continued = std::make_shared<stored_segment>(*at[0]->segment);
+    continued->continued = true;
+    at[0]->segment = at[1]->segment = continued;
+    CHECK(plan_store(segments, 8, at) == std::vector<store_object>{{2, 6, 0}});
+}
+
 TEST_CASE("a region that grows at random stays few segments and is written few times")
 {
     std::mt19937 random(3);

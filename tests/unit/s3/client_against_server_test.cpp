@@ -76,6 +76,8 @@ TEST_CASE("client against server: keys of all kinds, there and back")
         do {
             const auto page = co_await c.list("bucket", "", next);
             REQUIRE_MESSAGE(page.ok(), page.error().message());
+            REQUIRE(page->date);
+            CHECK(std::chrono::abs(*page->date - std::chrono::system_clock::now()) < std::chrono::hours(1));
             for (const list_entry& entry : page->objects) {
                 listed.push_back(entry.key);
                 CHECK(entry.size == data.size());

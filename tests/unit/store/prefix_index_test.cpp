@@ -74,6 +74,34 @@ TEST_CASE("an object is damaged until it is replaced, or the belief ends")
     CHECK_FALSE(none.is_damaged("a", start));
 }
 
+TEST_CASE("an object of an unknown version is as little there as a damaged one, and nobody's to replace")
+{
+    using namespace prefix_index_test;
+    prefix_index index(10, 10s);
+    CHECK_FALSE(index.any_unreadable());
+    index.mark_unknown("s/1/a", start);
+    index.mark_damaged("s/1/b", start);
+    index.mark_damaged("s/1/c", start + 5s);
+    index.mark_damaged("s/2/d", start);
+    CHECK(index.any_unreadable());
+    CHECK(index.is_unknown("s/1/a", start));
+    CHECK_FALSE(index.is_damaged("s/1/a", start));
+    CHECK_FALSE(index.is_unknown("s/1/b", start));
+    CHECK(index.is_damaged("s/1/b", start));
+    for (const char* key : {"s/1/a", "s/1/b"}) {
+        CHECK(index.is_unreadable(key, start));
+        CHECK_FALSE(index.is_unreadable(key, start + 10s));
+    }
+    CHECK_FALSE(index.is_unreadable("s/1/", start));
+    CHECK(index.damaged("s/1/", start) == std::vector<std::string>{"s/1/b", "s/1/c"});
+    CHECK(index.damaged("s/1/", start + 10s) == std::vector<std::string>{"s/1/c"});
+    CHECK(index.damaged("s/3/", start).empty());
+    index.mark_damaged("s/1/a", start); // what was seen last counts
+    CHECK(index.is_damaged("s/1/a", start));
+    index.mark_repaired("s/1/a");
+    CHECK_FALSE(index.is_unreadable("s/1/a", start));
+}
+
 TEST_CASE("a chunk that was looked for in vain is absent for a while, until it is stored")
 {
     using namespace prefix_index_test;

@@ -90,7 +90,9 @@ OBJECTCACHE_DECL status verify_trailer(std::span<const std::byte, trailer_bytes>
     if (const auto stored = load_le<layer_id>(in + trailer_layer); stored != layer)
         return {errc::wrong_chunk,
                 "slice of layer " + std::to_string(stored) + ", not " + std::to_string(layer)};
-    if (load_le<std::uint8_t>(in + trailer_layout) != static_cast<std::uint8_t>(where))
+    if (const auto stored = static_cast<layout>(in[trailer_layout]); !supported(stored))
+        return {errc::unknown_version, "slice of layout " + std::to_string(static_cast<unsigned>(stored))};
+    else if (stored != where)
         return {errc::wrong_chunk, "slice of another layout"};
     if (trailer[trailer_reserved] != std::byte{0})
         return {errc::unknown_version, "slice with an unknown flag"};

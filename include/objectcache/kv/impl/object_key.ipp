@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <optional>
 
 namespace objectcache {
 
@@ -58,21 +59,6 @@ public:
 private:
     std::string_view rest_;
 };
-
-OBJECTCACHE_DECL std::optional<layer_id> parse_layer(std::string_view text) noexcept
-{
-    if (text.size() != key_layer_digits)
-        return std::nullopt;
-    layer_id out = 0;
-    for (char c : text) {
-        if (c < '0' || c > '9')
-            return std::nullopt;
-        out = out * 10 + static_cast<layer_id>(c - '0');
-    }
-    if (out >= kv_geometry::max_layers)
-        return std::nullopt;
-    return out;
-}
 
 } // namespace detail
 
@@ -138,43 +124,6 @@ OBJECTCACHE_DECL std::string commit_key(const key_space& keys, layout where, con
 {
     assert(where == layout::layer_objects || where == layout::chunk_objects);
     return where == layout::layer_objects ? manifest_key(keys, chunk) : chunk_key(keys, chunk);
-}
-
-OBJECTCACHE_DECL std::optional<object_name> parse_object_key(std::string_view prefix, std::string_view key)
-{
-    detail::key_reader reader(key);
-    if (!reader.skip(prefix) || !reader.skip(detail::key_version))
-        return std::nullopt;
-    object_name out;
-    out.scope = reader.take(detail::key_scope_digits);
-    if (out.scope.size() != detail::key_scope_digits ||
-        !std::all_of(out.scope.begin(), out.scope.end(), [](char c) { return detail::hex_digit(c) >= 0; }))
-        return std::nullopt;
-
-    const bool layered = reader.skip("/l/");
-    if (!layered && !reader.skip("/c/"))
-        return std::nullopt;
-    const auto chunk = detail::parse_digest(reader.take(detail::key_chunk_digits));
-    if (!chunk)
-        return std::nullopt;
-    out.chunk = *chunk;
-    if (!layered) {
-        if (!reader.rest().empty())
-            return std::nullopt;
-        return out;
-    }
-    if (!reader.skip("/"))
-        return std::nullopt;
-    if (reader.rest() == "manifest") {
-        out.kind = object_kind::manifest;
-        return out;
-    }
-    const auto layer = detail::parse_layer(reader.rest());
-    if (!layer)
-        return std::nullopt;
-    out.kind = object_kind::layer;
-    out.layer = *layer;
-    return out;
 }
 
 } // namespace objectcache

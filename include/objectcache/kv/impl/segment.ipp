@@ -14,13 +14,8 @@ namespace detail {
 inline constexpr std::string_view base64url =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 inline constexpr std::uint32_t mark_digits = 3, max_marks = 64;
+static_assert(segment_mark_stride(max_segment_chunks) * max_marks == max_segment_chunks);
 inline constexpr std::size_t key_count_digits = 3, key_last_digits = 32;
-
-/** Chunks from one mark to the next, in regions of `per_region` chunks. */
-constexpr std::uint32_t mark_stride(std::uint32_t per_region) noexcept
-{
-    return (per_region + max_marks - 1) / max_marks;
-}
 
 /** Places of the region that are marked, before `place`: those behind which a whole number of strides lies. */
 constexpr std::uint32_t marks_before(std::uint32_t place, std::uint32_t stride) noexcept
@@ -68,6 +63,22 @@ OBJECTCACHE_DECL std::uint64_t hash_of_ids(const_byte_span head, std::size_t ids
     return XXH3_64bits_withSeed(head.data() + header_bytes, ids * sizeof(chunk_id::bytes), seed);
 }
 
+/** Whether both have the same marks for the places that both name, with one of the strides that suit them. */
+OBJECTCACHE_DECL bool marks_agree(const segment_name& larger, const segment_name& smaller) noexcept
+{
+    for (const std::uint32_t stride : {1u, 2u, 4u}) {
+        const auto marks = [stride](std::uint32_t from, std::uint32_t to) -> std::size_t {
+            return mark_digits * (marks_before(to, stride) - marks_before(from, stride));
+        };
+        if (larger.marks.size() == marks(larger.offset, larger.end()) &&
+            smaller.marks.size() == marks(smaller.offset, smaller.end()) &&
+            std::string_view(larger.marks)
+                    .substr(marks(larger.offset, smaller.offset), smaller.marks.size()) == smaller.marks)
+            return true;
+    }
+    return false;
+}
+
 } // namespace detail
 
 OBJECTCACHE_DECL segment_name name_segment(const kv_geometry& geometry, std::span<const chunk_id> region,
@@ -79,7 +90,7 @@ OBJECTCACHE_DECL segment_name name_segment(const kv_geometry& geometry, std::spa
     out.offset = offset;
     out.chunks = chunks;
     std::copy_n(region[out.end() - 1].bytes.begin(), out.last.size(), out.last.begin());
-    const std::uint32_t stride = detail::mark_stride(segment_chunks(geometry));
+    const std::uint32_t stride = segment_mark_stride(segment_chunks(geometry));
     for (std::uint32_t m = detail::marks_before(offset, stride); m < detail::marks_before(out.end(), stride);
          ++m) {
         const auto digits = detail::mark_of(region[m * stride + stride - 1]);
@@ -91,7 +102,7 @@ OBJECTCACHE_DECL segment_name name_segment(const kv_geometry& geometry, std::spa
 OBJECTCACHE_DECL std::uint32_t shared_chunks(const kv_geometry& geometry, const segment_name& name,
                                              std::span<const chunk_id> region) noexcept
 {
-    const std::uint32_t per_region = segment_chunks(geometry), stride = detail::mark_stride(per_region);
+    const std::uint32_t per_region = segment_chunks(geometry), stride = segment_mark_stride(per_region);
     // Each number by itself as well: together they may wrap around.
     if (region.empty() || region.front() != name.region || name.chunks == 0 || name.chunks > per_region ||
         name.offset >= per_region || name.end() > per_region || name.offset >= region.size())
@@ -99,19 +110,22 @@ OBJECTCACHE_DECL std::uint32_t shared_chunks(const kv_geometry& geometry, const 
     const std::uint32_t first = detail::marks_before(name.offset, stride);
     if (name.marks.size() != detail::mark_digits * (detail::marks_before(name.end(), stride) - first))
         return 0;
-    if (name.end() <= region.size() && detail::is_last(name, region[name.end() - 1]))
-        return name.chunks;
-    // It goes on where the sequence ends, or another way. The last chunk is known to be another one, or to be missing.
-    const std::size_t known = std::min<std::size_t>(region.size(), name.end() - 1);
+    const bool whole = name.end() <= region.size() && detail::is_last(name, region[name.end() - 1]);
+    // Otherwise it goes on where the sequence ends, or another way: the last chunk is known to be another one, or missing.
+    const std::size_t known = std::min<std::size_t>(region.size(), whole ? name.end() : name.end() - 1);
     std::uint32_t shared_until = 0;
-    for (std::uint32_t m = first; (m + 1) * stride <= known; ++m) {
+    bool agree = true;
+    for (std::uint32_t m = first; agree && (m + 1) * stride <= known; ++m) {
         const auto digits = detail::mark_of(region[m * stride + stride - 1]);
         const std::string_view mark =
             std::string_view(name.marks).substr((m - first) * detail::mark_digits, detail::mark_digits);
-        if (mark != std::string_view(digits.data(), digits.size()))
-            break;
-        shared_until = (m + 1) * stride;
+        agree = mark == std::string_view(digits.data(), digits.size());
+        if (agree)
+            shared_until = (m + 1) * stride;
     }
+    // If the last chunk is ours all others are: nobody names a segment so whose marks say something else.
+    if (whole)
+        return agree ? name.chunks : 0;
     // The name of the region vouches for its first chunk.
     if (name.offset == 0)
         shared_until = std::max(shared_until, std::uint32_t{1});
@@ -175,6 +189,24 @@ OBJECTCACHE_DECL std::optional<segment_name> parse_segment_name(const chunk_id& 
     return out;
 }
 
+OBJECTCACHE_DECL containment contains(const segment_name& larger, const segment_name& smaller) noexcept
+{
+    if (larger.region != smaller.region || larger.chunks <= smaller.chunks ||
+        larger.offset > smaller.offset || larger.end() < smaller.end() ||
+        !detail::marks_agree(larger, smaller))
+        return containment::no;
+    if (larger.end() != smaller.end())
+        return containment::perhaps;
+    return larger.last == smaller.last ? containment::yes : containment::no;
+}
+
+OBJECTCACHE_DECL bool contains(const segment_head& larger, std::uint32_t offset,
+                               const segment_name& smaller) noexcept
+{
+    return smaller.chunks > 0 && smaller.offset >= offset && smaller.end() - offset <= larger.chunks.size() &&
+           detail::is_last(smaller, larger.chunks[smaller.end() - offset - 1]);
+}
+
 OBJECTCACHE_DECL void encode_segment_head(byte_span out, object_header header,
                                           std::span<const chunk_id> ids) noexcept
 {
@@ -197,7 +229,9 @@ OBJECTCACHE_DECL result<segment_head> decode_segment_head(const_byte_span bytes)
         return header.error();
     if (header->where != layout::segment_objects)
         return status(errc::wrong_chunk, "not a segment");
-    const std::uint32_t n = header->chunks;
+    const std::uint32_t n = header->chunks, per_region = segment_chunks(header->geometry);
+    if (header->first_token / header->geometry.tokens_per_chunk % per_region + n > per_region)
+        return status(errc::wrong_geometry, "a segment goes past the end of its region");
     if (bytes.size() < segment_head_bytes(n))
         return status(errc::length_mismatch, "segment head of " + std::to_string(bytes.size()) + " bytes");
     const std::byte* from = bytes.data() + header_bytes;

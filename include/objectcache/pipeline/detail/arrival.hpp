@@ -8,6 +8,7 @@
 #include <objectcache/plan/load_plan.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -37,14 +38,16 @@ public:
     using notice = std::function<void(std::shared_ptr<arrival>)>;
 
     /** @param match outlives this.
-        @param step bytes that make a run worth a notice */
+        @param step bytes that make a run worth a notice
+        @param flow counts what is received, of all requests of the load; outlives this */
     arrival(const prefix_match& match, const load_fetch& fetch, byte_span staging, std::size_t step,
-            notice more)
+            std::atomic<std::uint64_t>& flow, notice more)
         : match_(match)
         , fetch_(fetch)
         , bytes_(staging)
         , record_(static_cast<std::size_t>(record_bytes(match.geometry)))
         , step_(std::max<std::size_t>(1, step / record_))
+        , flow_(flow)
         , more_(std::move(more))
     {}
 
@@ -56,7 +59,7 @@ public:
             verified_ = announced_ = 0;
             broken_ = false;
         }
-        told_ = bytes;
+        count(bytes);
         std::size_t v = verified_; // nobody else writes it
         while (!broken_ && v < records() && (v + 1) * record_ <= bytes) {
             broken_ = !intact(v);
@@ -75,6 +78,13 @@ public:
             } catch (...) { // no memory: it is copied with the next
             }
         }
+    }
+
+    /** The read has ended, and with it its part in the flow: all of it, or nothing. */
+    void settle(bool complete) noexcept
+    {
+        over = true;
+        count(complete ? bytes_.size() : 0);
     }
 
     /** What was verified since the last call, or since the beginning if the bytes came again. */
@@ -128,6 +138,11 @@ public:
     /** @} */
 
 private:
+    void count(std::size_t bytes) noexcept
+    {
+        flow_.fetch_add(bytes - told_, std::memory_order_relaxed); // less is a wrap, which takes away
+        told_ = bytes;
+    }
     [[nodiscard]] std::size_t records() const noexcept { return std::size_t{fetch_.layers} * fetch_.chunks; }
     [[nodiscard]] layer_id layer_of(std::size_t r) const noexcept
     {
@@ -157,6 +172,7 @@ private:
     const byte_span bytes_;
     const std::size_t record_; // bytes
     const std::size_t step_;   // records
+    std::atomic<std::uint64_t>& flow_;
     const notice more_;
 
     std::size_t told_ = 0, announced_ = 0; // the tier's thread alone

@@ -8,7 +8,7 @@
 #include <objectcache/pipeline/event_scheduler.hpp>
 #include <objectcache/pipeline/options.hpp>
 #include <objectcache/pipeline/stats.hpp>
-#include <objectcache/plan/layer_pacer.hpp>
+#include <objectcache/plan/load_pacer.hpp>
 #include <objectcache/store/prefix_index.hpp>
 #include <objectcache/store/tier.hpp>
 
@@ -51,12 +51,31 @@ struct pipeline_context {
     event_scheduler<Device> events;
     byte_budget requests;
     prefix_index index;
-    layer_pacer::knowledge link;                        // as the matches and loads so far saw it
+    load_pacer::knowledge link;                         // as the matches and loads so far saw it
     std::unordered_map<digest, layout_census> censuses; // of the scopes that were asked for: a handful
     cache_counters counters;
     task_group running; // loads and stores under way: what close() joins
     bool closing = false;
 
+    /** A load did not get a chunk that had been matched. `key` is the object that publishes it, `read` says whether that was
+        read itself. True if the chunk is not there for the next reader either. */
+    [[nodiscard]] bool lost(const std::string& key, const status& why, bool read)
+    {
+        const bool unknown = why.code() == errc::unknown_version, absent = why == condition::absent,
+                   corrupt = why == condition::corrupt && !unknown;
+        if (corrupt)
+            cache_counters::add(counters.chunks_corrupt);
+        if (absent)
+            cache_counters::add(counters.chunks_absent);
+        if (unknown)
+            cache_counters::add(counters.chunks_unknown);
+        // A layer that is gone under its manifest is damage to the chunk: nobody would store it again otherwise.
+        if (corrupt || (absent && !read))
+            index.mark_damaged(key, time.now());
+        else if (unknown)
+            index.mark_unknown(key, time.now());
+        return corrupt || absent || unknown;
+    }
     /** A request that brought nothing took so long. */
     void saw_latency(duration took) noexcept
     {

@@ -93,8 +93,28 @@ private:
                 cancellation.cancelled() != asio::cancellation_type::none)
                 ended_by_ = status(errc::cancelled);
         }
+        learn_continued();
         for (chunk_place& place : search_.places())
             places_.push_back(std::move(place));
+    }
+
+    /** What others made of segments that this process knows. */
+    void learn_continued()
+    {
+        for (const std::string& key : search_.continued()) {
+            std::shared_ptr<stored_segment> segment;
+            for (std::size_t i = 0; i < places_.size(); ++i) {
+                const auto known = places_[i].segment;
+                if (!known || known->key != key || known->continued)
+                    continue;
+                if (!segment) {
+                    segment = std::make_shared<stored_segment>(*known);
+                    segment->continued = true;
+                }
+                places_[i].segment = segment;
+                context_->index.add(chain_[i], places_[i], context_->time.now());
+            }
+        }
     }
 
     [[nodiscard]] layout own() const { return context_->options.layout_for(geometry_); }
@@ -205,7 +225,7 @@ private:
             // there, but not for readers: the store that follows will replace it.
             if (found.ok() && found->size != expected)
                 shared.index.mark_damaged(key, shared.time.now());
-            present = found.ok() && !shared.index.is_damaged(key, shared.time.now());
+            present = found.ok() && !shared.index.is_unreadable(key, shared.time.now());
         }
         self->failed(s);
         if (question.what != ask::segment) {
@@ -266,7 +286,7 @@ private:
             return out;
         if (object.size != segment_bytes(geometry_, name->chunks))
             context_->index.mark_damaged(object.key, context_->time.now());
-        if (context_->index.is_damaged(object.key, context_->time.now()))
+        if (context_->index.is_unreadable(object.key, context_->time.now()))
             return out;
         out.chunks = shared_chunks(geometry_, *name, ids);
         if (out.chunks == 0)

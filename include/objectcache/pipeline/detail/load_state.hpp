@@ -234,21 +234,20 @@ private:
                 const std::size_t first = self->index_of(group.first_layer, pass);
                 if (first >= shared.options.prefetch_depth)
                     (void)co_await self->layers_[first - shared.options.prefetch_depth].ready.wait();
-                if (shared.options.pace_layers)
-                    co_await self->pacing_.turn(self->until_.at());
-                const std::size_t number = self->pacing_.sent(group.fetches, group.bytes);
                 for (const load_fetch& fetch : plan->fetches_of(group)) {
+                    const bool begins = &fetch == &plan->fetches_of(group).front();
                     if (shared.options.pace_layers)
-                        co_await self->pacing_.request_turn(fetch.range.size, self->until_.at());
+                        co_await self->pacing_.turn(fetch.range.size, !begins, self->flow_,
+                                                    self->until_.at());
                     typename byte_budget::ticket request;
                     lease staging;
                     const status room = co_await self->make_room(fetch, request, staging);
                     if (!room.ok()) {
-                        self->pacing_.arrived(number, false);
                         self->note(fetch, fetch.chunk, room);
                         self->end(fetch, pass, room.code());
                         continue;
                     }
+                    const std::size_t number = self->pacing_.sent(fetch.range.size, self->flow_);
                     self->work_.spawn(
                         transfer(self, fetch, number, pass, std::move(request), std::move(staging)));
                 }
@@ -290,13 +289,13 @@ private:
             asio::post(self->executor(),
                        [self, fetch, pass, what] { self->copy_arrived(*what, fetch, pass); });
         };
-        const auto coming =
-            std::make_shared<arrival>(self->match_, fetch, staging.bytes(), copy_bytes, std::move(more));
+        const auto coming = std::make_shared<arrival>(self->match_, fetch, staging.bytes(), copy_bytes,
+                                                      self->flow_, std::move(more));
         status ended = co_await shared.store.read(std::move(key), fetch.range, staging.bytes(), self->until_,
                                                   coming.get());
-        coming->over = true;
+        coming->settle(ended.ok());
         request.release();
-        self->pacing_.arrived(number, ended.ok());
+        self->pacing_.arrived(number, ended.ok(), self->flow_);
         std::uint32_t intact = 0; // chunks: the leading ones of the fetch
         if (ended.ok())
             ended = coming->finish(intact);
@@ -393,19 +392,15 @@ private:
     {
         // Only the first to find a hole, and only what was read: a refused or given up load says nothing about the store.
         if (!stopped_ && chunk < usable_.load(std::memory_order_relaxed)) {
-            const bool corrupt = why == condition::corrupt, absent = why == condition::absent;
-            const chunk_place& at = match_.runs[fetch.run].place;
-            if (corrupt)
-                cache_counters::add(context_->counters.chunks_corrupt);
-            if (absent)
-                cache_counters::add(context_->counters.chunks_absent);
-            // A layer that is gone under its manifest is damage to the chunk: nobody would store it again otherwise.
-            if (corrupt || (absent && at.where == layout::layer_objects))
-                context_->index.mark_damaged(at.segment ? at.segment->key
-                                                        : commit_key(keys_, at.where, match_.chunks[chunk]),
-                                             context_->time.now());
-            for (std::size_t i = fetch.chunk; i < fetch.end() && (corrupt || absent); ++i)
-                context_->index.forget(match_.chunks[i]);
+            const stored_run& run = match_.runs[fetch.run];
+            const bool segment = run.place.where == layout::segment_objects;
+            const std::string key =
+                segment ? run.place.segment->key : commit_key(keys_, run.place.where, match_.chunks[chunk]);
+            // Of a segment all that was matched: whoever stores it again replaces the whole of it.
+            if (context_->lost(key, why, run.place.where != layout::layer_objects))
+                for (std::size_t i = segment ? run.first : chunk; i < (segment ? run.end() : fetch.end());
+                     ++i)
+                    context_->index.forget(match_.chunks[i]);
         }
         fail_chunk(chunk, why);
     }
@@ -487,6 +482,7 @@ private:
     layer_slots slots_;
     std::atomic<std::size_t> usable_; // chunks before the first hole
     page_mover<Device> mover_;
+    std::atomic<std::uint64_t> flow_ = 0; // bytes of all requests, as they come
     pacing pacing_;
     status first_failure_;
     bool stopped_ = false;

@@ -145,8 +145,46 @@ private:
             report_.present += at ? 1 : 0;
         }
         cache_counters::add(context_->counters.chunks_present, report_.present);
-        return plan_store(where_, segment_chunks(pages_.geometry()), places,
-                          context_->options.merge_segments);
+        std::vector<store_object> out =
+            plan_store(where_, segment_chunks(pages_.geometry()), places, context_->options.merge_segments);
+        replace_damaged(out);
+        return out;
+    }
+
+    /** Also objects that are damaged although their chunks are to be had elsewhere: every process that does not know it yet
+        would try to read them, and miss. */
+    void replace_damaged(std::vector<store_object>& plan) const
+    {
+        const prefix_index& index = context_->index;
+        const time_point now = context_->time.now();
+        const kv_geometry& geometry = pages_.geometry();
+        const auto add = [&plan](std::size_t first, std::size_t chunks) {
+            const auto same = [&](const store_object& o) { return o.first == first && o.chunks == chunks; };
+            if (std::none_of(plan.begin(), plan.end(), same))
+                plan.push_back({first, chunks, chunks});
+        };
+        if (!index.any_unreadable())
+            return;
+        if (where_ != layout::segment_objects) {
+            for (std::size_t i = 0; i < chunks_.size(); ++i)
+                if (index.is_damaged(commit_key(keys_, where_, chunks_[i]), now))
+                    add(i, 1);
+            return;
+        }
+        const std::size_t per_region = segment_chunks(geometry);
+        for (std::size_t first = 0; first < chunks_.size(); first += per_region) {
+            const auto region =
+                std::span(chunks_).subspan(first, std::min(per_region, chunks_.size() - first));
+            const std::string prefix = region_prefix(keys_, region.front());
+            for (const std::string& key : index.damaged(prefix, now)) {
+                const auto name =
+                    parse_segment_name(region.front(), std::string_view(key).substr(prefix.size()));
+                // Another sequence's is for those to replace who have its KV.
+                if (name && shared_chunks(geometry, *name, region) == name->chunks &&
+                    *name == name_segment(geometry, region, name->offset, name->chunks))
+                    add(first + name->offset, name->chunks);
+            }
+        }
     }
 
     [[nodiscard]] object_ptr make(const store_object& what)
@@ -165,6 +203,8 @@ private:
     {
         const std::uint32_t parts = mine->body.parts();
         status why = stopping();
+        if (context_->index.is_unknown(mine->body.key(), context_->time.now()))
+            why = status(errc::unknown_version, mine->body.key() + ": left alone");
         if (mine->before && !mine->before->failed.ok())
             why = mine->before->failed;
         if (parts > 1 && why.ok()) {

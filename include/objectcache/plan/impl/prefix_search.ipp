@@ -2,6 +2,7 @@
 #pragma once
 
 #include <objectcache/core/config.hpp>
+#include <objectcache/kv/segment.hpp>
 #include <objectcache/plan/prefix_search.hpp>
 
 #include <algorithm>
@@ -88,6 +89,35 @@ OBJECTCACHE_DECL std::vector<prefix_search::question> prefix_search::next_round(
     begun_ = true;
     over_ = out.empty();
     due_ = out.size();
+    if (over_)
+        find_continued();
+    return out;
+}
+
+OBJECTCACHE_DECL void prefix_search::find_continued()
+{
+    const std::size_t stride = segment_mark_stride(static_cast<std::uint32_t>(per_region_));
+    for (stored_run& own : segments_) {
+        if (!own.whole_segment())
+            continue;
+        const auto holds_it = [&](const stored_run& other) {
+            return other.first <= own.first && own.first < other.end() && other.end() + stride > own.end() &&
+                   !other.whole_segment() && other.place.segment->chunks > own.chunks;
+        };
+        if (!std::any_of(segments_.begin(), segments_.end(), holds_it))
+            continue;
+        auto segment = std::make_shared<stored_segment>(*own.place.segment);
+        segment->continued = true;
+        own.place.segment = std::move(segment);
+    }
+}
+
+OBJECTCACHE_DECL std::vector<std::string> prefix_search::continued() const
+{
+    std::vector<std::string> out;
+    for (const stored_run& run : segments_)
+        if (run.place.segment->continued)
+            out.push_back(run.place.segment->key);
     return out;
 }
 
@@ -101,7 +131,7 @@ OBJECTCACHE_DECL void prefix_search::report(const question& asked, bool present)
 OBJECTCACHE_DECL void prefix_search::report(const question&, std::vector<stored_run> found)
 {
     for (stored_run& run : found)
-        if (run.chunks != 0 && run.end() <= chunks_ && run.end() > known_)
+        if (run.chunks != 0 && run.end() <= chunks_)
             segments_.push_back(std::move(run));
     --due_;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <objectcache/core/config.hpp>
+#include <objectcache/kv/segment.hpp>
 #include <objectcache/plan/store_plan.hpp>
 
 #include <algorithm>
@@ -18,7 +19,7 @@ OBJECTCACHE_DECL std::size_t own_segment_before(std::span<const std::optional<ch
         return end;
     const chunk_place& last = *places[end - 1];
     const std::size_t chunks = last.segment->chunks;
-    if (last.index + 1 != chunks || chunks > end - begin)
+    if (last.index + 1 != chunks || chunks > end - begin || last.segment->continued)
         return end;
     // All of it must be believed in: a segment that is read only in part is another sequence's, or damaged.
     for (std::size_t i = 0; i < chunks; ++i)
@@ -26,6 +27,28 @@ OBJECTCACHE_DECL std::size_t own_segment_before(std::span<const std::optional<ch
             !place || place->segment != last.segment || place->index != i)
             return end;
     return end - chunks;
+}
+
+/** How many chunks right before `end` lie in segments that go on another way, behind the last marks that vouch for them. */
+OBJECTCACHE_DECL std::size_t hidden_before(std::span<const std::optional<chunk_place>> places,
+                                           std::size_t region, std::size_t end, std::uint32_t stride)
+{
+    std::size_t run_end = end; // of the chunks that are read from the same segment
+    for (std::size_t chunk = end; chunk > region; --chunk) {
+        const auto& place = places[chunk - 1];
+        if (!place || !place->segment)
+            return end - chunk;
+        if (chunk < end && places[chunk]->segment != place->segment)
+            run_end = chunk;
+        const std::size_t in_region = chunk - 1 - region, index = place->index;
+        const std::size_t last = index + (run_end - chunk);
+        if (last + 1 == place->segment->chunks || index > in_region)
+            return end - chunk; // the name tells the last chunk
+        const std::size_t offset = in_region - index;
+        if (in_region < std::max((run_end - region) / stride * stride, offset + (offset == 0 ? 1 : 0)))
+            return end - chunk;
+    }
+    return end - region;
 }
 
 } // namespace detail
@@ -40,12 +63,16 @@ OBJECTCACHE_DECL std::vector<store_object> plan_store(layout where, std::uint32_
             ++chunk;
             continue;
         }
+        const std::size_t region = chunk / per_region * per_region, region_end = region + per_region;
+        std::size_t first =
+            chunk - detail::hidden_before(places, region, chunk, segment_mark_stride(per_region));
         if (where != layout::segment_objects) {
+            for (; first < chunk; ++first)
+                out.push_back({first, 1, 1});
             out.push_back({chunk++, 1, 0});
             continue;
         }
-        const std::size_t region = chunk / per_region * per_region, region_end = region + per_region;
-        std::size_t first = chunk, end = chunk;
+        std::size_t end = chunk;
         while (end < std::min(places.size(), region_end) && !places[end])
             ++end;
         while (merge) {

@@ -4,12 +4,14 @@
 #include <objectcache/core/bytes.hpp>
 #include <objectcache/s3/checksum.hpp>
 #include <objectcache/s3/detail/ascii.hpp>
+#include <objectcache/s3/detail/http_date.hpp>
 
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -26,9 +28,9 @@ struct response_head {
     std::string etag; ///< with its quotes
     std::string last_modified;
     std::string region; ///< x-amz-bucket-region
+    std::optional<std::chrono::sys_seconds> date;
     /** @name Of answers that are not a success. */
     /** @{ */
-    std::string date;
     std::string retry_after;
     std::string location;
     /** @} */
@@ -110,7 +112,7 @@ private:
             head_.last_modified.assign(value.data(), value.size());
             break;
         case field::date:
-            assign_if_failed(head_.date, value);
+            head_.date = parse_http_date({value.data(), value.size()});
             break;
         case field::retry_after:
             assign_if_failed(head_.retry_after, value);

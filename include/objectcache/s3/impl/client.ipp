@@ -251,6 +251,8 @@ client::list(std::shared_ptr<state> self, std::string bucket, std::string prefix
     if (!page)
         co_return result<list_page>(
             status(page.code(), describe(op.what, self->home->where) + ": " + page.error().detail()));
+    if (op.head.date)
+        page->date = *op.head.date;
     co_return page;
 }
 

@@ -8,7 +8,6 @@
 #include <objectcache/s3/client.hpp>
 #include <objectcache/s3/detail/client_state.hpp>
 #include <objectcache/s3/detail/connection.hpp>
-#include <objectcache/s3/detail/http_date.hpp>
 #include <objectcache/s3/xml.hpp>
 
 #include <algorithm>
@@ -321,10 +320,10 @@ OBJECTCACHE_DECL bool client::correct(state& self, operation& op, const attempt&
     const bool mute = op.answer == expect::head;
     const auto is_one_of = [&](auto... names) { return ((code == names) || ...); };
 
-    const auto date = detail::parse_http_date(head.date);
-    if (date && !op.corrected.clock && (code == "RequestTimeTooSkewed" || (mute && head.status == 403))) {
+    if (head.date && !op.corrected.clock &&
+        (code == "RequestTimeTooSkewed" || (mute && head.status == 403))) {
         const auto ours = std::chrono::floor<std::chrono::seconds>(self.time.date());
-        const std::chrono::seconds skew = *date - ours;
+        const std::chrono::seconds skew = *head.date - ours;
         op.corrected.clock = true;
         if (std::chrono::abs(skew - failed.skew) > std::chrono::minutes(1)) {
             self.skew = skew;

@@ -3,6 +3,7 @@
 
 #include <objectcache/core/config.hpp>
 #include <objectcache/s3/detail/ascii.hpp>
+#include <objectcache/s3/detail/iso8601.hpp>
 #include <objectcache/s3/detail/outcome.hpp>
 #include <objectcache/s3/detail/uri_encode.hpp>
 #include <objectcache/s3/detail/xml_text.hpp>
@@ -91,7 +92,7 @@ OBJECTCACHE_DECL result<upload_page> parse_upload_page(std::string_view xml)
 {
     upload_page out;
     bool truncated = false;
-    bool encoded = false;
+    bool encoded = false, timed = true;
     const status read = detail::walk_answer(
         xml, "ListMultipartUploadsResult",
         [&](const detail::xml_path& path) {
@@ -111,8 +112,12 @@ OBJECTCACHE_DECL result<upload_page> parse_upload_page(std::string_view xml)
                 out.uploads.back().key = text;
             else if (detail::is_at(path, "Upload", "UploadId"))
                 out.uploads.back().upload_id = text;
-            else if (detail::is_at(path, "Upload", "Initiated"))
-                out.uploads.back().initiated = text;
+            else if (detail::is_at(path, "Upload", "Initiated")) {
+                if (const auto at = detail::parse_iso8601(detail::trimmed(text)))
+                    out.uploads.back().initiated = *at;
+                else
+                    timed = false;
+            }
         });
     if (!read.ok())
         return read;
@@ -123,6 +128,8 @@ OBJECTCACHE_DECL result<upload_page> parse_upload_page(std::string_view xml)
             name = std::move(*plain);
         return plain.has_value();
     };
+    if (!timed)
+        return malformed("the time of an upload is not ISO 8601");
     for (pending_upload& upload : out.uploads)
         if (upload.key.empty() || upload.upload_id.empty() || !decode(upload.key))
             return malformed("an upload of the listing has no readable key or no id");

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/core/deadline.hpp>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace objectcache {
+
+/** When the next request of a load should be sent, so that the link never stands still and yet hardly any bytes travel beside
+    those that compute waits for.
+
+    Connections that are busy at once share the link: asked for too early, a layer takes bandwidth from the one before; too
+    late, and the link stands still for a round trip. Requests that begin together end together, which has the same effect.
+    So a load keeps as many bytes under way as fit on the way (rate times the time of a request), and a quarter more; and
+    sends them one after the other, a quarter faster than they arrive. As long as requests take no longer than one alone
+    would, they are not what fills the link (a store may give each connection only so much): then twice as many may be under
+    way, until they do.
+
+    The idea of BBR (Cardwell et al., ACM Queue 14-5, 2016), with requests for packets. A pure estimator; time is a parameter.
+
+    @par Threads One at a time. */
+class load_pacer {
+public:
+    /** What one load teaches the next; zero is unknown. */
+    struct knowledge {
+        double bytes_per_second = 0; ///< of all requests under way together
+        duration latency{};          ///< from a request to its answer's first byte
+        double of_one = 0; ///< bytes per second of a request that has the link for itself, behind its latency
+    };
+
+    load_pacer() = default;
+    explicit load_pacer(knowledge known) : known_(known) {}
+
+    [[nodiscard]] const knowledge& known() const noexcept { return known_; }
+
+    /** The earliest moment to send a request of so many bytes; in the past for now, `time_point::max()` to wait until
+        something arrives.
+
+        @param received of this load so far, bytes: also of requests that are under way */
+    [[nodiscard]] time_point next(std::uint64_t bytes, std::uint64_t received, time_point now) const noexcept
+    {
+        if (requests_under_way_ == 0)
+            return time_point::min();
+        if (known_.bytes_per_second <= 0)
+            return time_point::max();
+        const double window = gain() * known_.bytes_per_second * alone(bytes);
+        const double over =
+            static_cast<double>(sent_ + bytes) - static_cast<double>(received) - window; // bytes too many
+        return over <= 0 ? next_ : std::max(next_, now + length(over / known_.bytes_per_second));
+    }
+
+    /** One is sent: its number.
+
+        @param received as above */
+    [[nodiscard]] std::size_t sent(std::uint64_t bytes, std::uint64_t received, time_point now)
+    {
+        requests_.push_back({bytes, now, received, requests_under_way_ == 0 ? now + known_.latency : now});
+        ++requests_under_way_;
+        sent_ += bytes;
+        if (known_.bytes_per_second > 0)
+            next_ = std::max(next_, now) +
+                    length(static_cast<double>(bytes) / (gain() * known_.bytes_per_second));
+        return requests_.size() - 1;
+    }
+
+    /** It has arrived, or failed: then it says nothing about the link.
+
+        @param more others would have been sent if this pacer had let them: else a low rate says nothing */
+    void arrived(std::size_t number, bool complete, bool more, std::uint64_t received, time_point now)
+    {
+        const request& r = requests_[number];
+        --requests_under_way_;
+        if (!complete) {
+            sent_ -= r.bytes; // whatever came of it is not counted as received
+            return;
+        }
+        const auto seconds = [](duration d) {
+            return std::max(std::chrono::duration<double>(d).count(), 1e-9);
+        };
+        const double took = seconds(now - r.at);
+        queued_ = known_.of_one > 0 && took > queueing * alone(r.bytes);
+        known_.of_one = std::max(static_cast<double>(r.bytes) / seconds(now - r.at - known_.latency),
+                                 known_.of_one * fading);
+
+        const double rate = std::min(
+            static_cast<double>(received - r.received_before) / seconds(now - r.counted_from), instant);
+        double& known = known_.bytes_per_second;
+        if (known <= 0 || (rate > known && !queued_))
+            known = known <= 0 ? rate : std::min(rate, known * most_growth);
+        if (!more && rate < known)
+            return;
+        seen_[next_seen_++ % seen_.size()] = std::min(rate, known * most_growth);
+        if (next_seen_ >= seen_.size())
+            known = *std::max_element(seen_.begin(), seen_.end());
+    }
+
+private:
+    static constexpr double growing = 2, steady = 1.25; // times what fits on the way
+    static constexpr double queueing = 1.3;             // times what a request alone takes
+    static constexpr double fading = 0.998;  // of what is known of a request alone, by each other one
+    static constexpr double most_growth = 2; // of the rate, by one arrival: they may come in bursts
+    static constexpr double instant = 1e15;  // a store that takes no time, and need not be paced
+
+    struct request {
+        std::uint64_t bytes;
+        time_point at;
+        std::uint64_t received_before;
+        time_point counted_from; // when what is received from then on may have begun to flow
+    };
+
+    [[nodiscard]] double gain() const noexcept
+    {
+        const bool one_fills_it = known_.bytes_per_second < queueing * known_.of_one;
+        return queued_ || one_fills_it ? steady : growing;
+    }
+    /** Seconds of a request that has the link for itself. */
+    [[nodiscard]] double alone(std::uint64_t bytes) const noexcept
+    {
+        const double rate = known_.of_one > 0 ? known_.of_one : known_.bytes_per_second;
+        return std::chrono::duration<double>(known_.latency).count() + static_cast<double>(bytes) / rate;
+    }
+    static duration length(double seconds)
+    {
+        return std::chrono::duration_cast<duration>(std::chrono::duration<double>(std::min(seconds, 3600.0)));
+    }
+
+    knowledge known_;
+    std::vector<request> requests_; // by number
+    std::size_t requests_under_way_ = 0;
+    std::uint64_t sent_ = 0; // bytes
+    time_point next_{};
+    std::array<double, 8> seen_{}; // the last rates: the link brings the highest of them
+    std::size_t next_seen_ = 0;
+    bool queued_ = false; // the last that arrived had to share
+};
+
+} // namespace objectcache

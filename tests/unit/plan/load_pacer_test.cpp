@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <objectcache/plan/load_pacer.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+namespace load_pacer_test {
+
+using namespace objectcache;
+using seconds = std::chrono::duration<double>;
+
+time_point at(double s)
+{
+    return time_point() + std::chrono::hours(1) + std::chrono::duration_cast<duration>(seconds(s));
+}
+
+/** A link that all requests under way share equally, each after its latency and none faster than its connection. */
+struct link {
+    double rate, latency;
+    double connection = std::numeric_limits<double>::infinity();
+    load_pacer pacer{{0, std::chrono::duration_cast<duration>(seconds(latency)), 0}};
+    struct request {
+        double sent, left;
+        bool over = false;
+        double arrived = 0;
+    };
+    std::vector<request> requests;
+    double step = 1e-4;
+    std::size_t most_under_way = 0;
+    double received = 0;
+
+    [[nodiscard]] std::uint64_t got() const { return static_cast<std::uint64_t>(received); }
+
+    /** Layers of `each` requests of `bytes`, no more than 64 requests at once, when the pacer says so. */
+    void run(std::size_t layers, std::size_t each, double bytes)
+    {
+        std::size_t under_way = 0;
+        const std::size_t count = layers * each;
+        for (double now = 0; now < 1000; now += step) {
+            const auto size = static_cast<std::uint64_t>(bytes);
+            while (requests.size() < count && under_way < 64 &&
+                   ((pacer.known().bytes_per_second <= 0 && requests.size() % each != 0) ||
+                    pacer.next(size, got(), at(now)) <= at(now))) {
+                CHECK(pacer.sent(size, got(), at(now)) == requests.size());
+                requests.push_back({now, bytes});
+                most_under_way = std::max(most_under_way, ++under_way);
+            }
+            double busy = 0;
+            for (const request& r : requests)
+                busy += !r.over && now >= r.sent + latency ? 1 : 0;
+            for (std::size_t i = 0; i < requests.size(); ++i) {
+                request& r = requests[i];
+                if (r.over || now < r.sent + latency)
+                    continue;
+                const double piece = std::min(r.left, step * std::min(connection, rate / busy));
+                r.left -= piece;
+                received += piece;
+                if (r.left <= 0) {
+                    r.over = true;
+                    r.arrived = now;
+                    --under_way;
+                    pacer.arrived(i, true, requests.size() < count, got(), at(now));
+                }
+            }
+            if (requests.size() == count && under_way == 0)
+                return;
+        }
+        FAIL("not in time");
+    }
+    [[nodiscard]] double layer_ready(std::size_t layer, std::size_t each) const
+    {
+        double last = 0;
+        for (std::size_t i = layer * each; i < (layer + 1) * each; ++i)
+            last = std::max(last, requests[i].arrived);
+        return last;
+    }
+    /** What part of the link was used from the first request to the last byte, but for the first latency. */
+    [[nodiscard]] double used(double bytes) const
+    {
+        double last = 0;
+        for (const request& r : requests)
+            last = std::max(last, r.arrived);
+        const double most = std::min(rate, 64 * connection);
+        return static_cast<double>(requests.size()) * bytes / most / (last - latency);
+    }
+};
+
+TEST_CASE("nothing is held back while nothing is under way, or a layer's requests before anything is known")
+{
+    load_pacer pacer;
+    CHECK(pacer.next(1000, 0, at(0)) == time_point::min());
+    const auto first = pacer.sent(1000, 0, at(0));
+    CHECK(pacer.next(1000, 0, at(0)) == time_point::max());
+    pacer.arrived(first, true, true, 1000, at(1));
+    CHECK(pacer.next(1000, 1000, at(1)) == time_point::min());
+    CHECK(pacer.known().bytes_per_second == doctest::Approx(1000));
+    CHECK(pacer.known().of_one == doctest::Approx(1000));
+}
+
+TEST_CASE("the latency is not taken for transfer, a failure teaches nothing, and a store that takes no time "
+          "is not paced")
+{
+    load_pacer pacer({0, std::chrono::milliseconds(500), 0});
+    (void)pacer.sent(1000, 0, at(0));
+    pacer.arrived(0, false, true, 0, at(7));
+    CHECK(pacer.known().bytes_per_second == 0);
+    (void)pacer.sent(1000, 0, at(10));
+    pacer.arrived(1, true, true, 1000, at(11.5));
+    CHECK(pacer.known().bytes_per_second == doctest::Approx(1000));
+    CHECK(pacer.known().of_one == doctest::Approx(1000));
+
+    load_pacer quick;
+    for (std::size_t i = 0; i < 3; ++i) {
+        (void)quick.sent(1000, 1000 * i, at(1));
+        quick.arrived(i, true, true, 1000 * (i + 1), at(1));
+    }
+    (void)quick.sent(1000, 3000, at(1));
+    CHECK(quick.next(1000, 3000, at(1)) <= at(1.001));
+}
+
+TEST_CASE("a rate that was low because nothing more was to be sent is not believed")
+{
+    load_pacer pacer({1e6, std::chrono::milliseconds(1), 1e6});
+    (void)pacer.sent(1000, 0, at(0));
+    pacer.arrived(0, true, false, 1000, at(0.002));
+    (void)pacer.sent(1000, 1000, at(1));
+    pacer.arrived(1, true, false, 2000, at(1.0021)); // it took no longer than one alone
+    CHECK(pacer.known().bytes_per_second == doctest::Approx(1e6));
+}
+
+TEST_CASE("a shared link is filled, and layers arrive one after the other")
+{
+    for (const double latency : {0.0005, 0.01, 0.05})
+        for (const std::size_t each : {1U, 4U, 32U}) {
+            CAPTURE(latency);
+            CAPTURE(each);
+            constexpr double bytes = 8e6, rate = 500e6; // 16 ms a request
+            link cold{rate, latency};
+            cold.run(8, each, bytes);
+            link warm{rate, latency};
+            warm.pacer = load_pacer(cold.pacer.known());
+            warm.run(8, each, bytes);
+            CAPTURE(cold.used(bytes));
+            CHECK(warm.used(bytes) > (each == 1 ? 0.85 : 0.95));
+            // The first layer is not much later than on a link of its own.
+            const double alone = latency + static_cast<double>(each) * bytes / rate;
+            CHECK(warm.layer_ready(0, each) < alone * (each == 32 ? 1.1 : 1.6) + latency);
+            for (std::size_t i = 1; i < 8; ++i)
+                CHECK(warm.layer_ready(i, each) > warm.layer_ready(i - 1, each));
+        }
+}
+
+TEST_CASE("where each connection gets only so much, as many are used as bring more")
+{
+    for (const double latency : {0.001, 0.02}) {
+        CAPTURE(latency);
+        constexpr double bytes = 8e6;
+        link cold{12.5e9, latency, 3e9};
+        cold.step = 1e-5;
+        cold.run(64, 2, bytes);
+        link warm{12.5e9, latency, 3e9};
+        warm.step = 1e-5;
+        warm.pacer = load_pacer(cold.pacer.known());
+        warm.run(64, 2, bytes);
+        CAPTURE(cold.used(bytes));
+        CHECK(warm.used(bytes) > 0.85);
+    }
+    link slow{100e9, 0.02, 90e6}; // an object store far away: 64 connections are 5.8 GB/s
+    slow.run(128, 8, 8e6);
+    CHECK(slow.most_under_way > 48);
+    CHECK(slow.used(8e6) > 0.65);
+}
+
+TEST_CASE("a link that became slower, or faster, is followed")
+{
+    link l{500e6, 0.01};
+    l.run(8, 8, 8e6);
+    for (const double rate : {100e6, 2000e6}) {
+        CAPTURE(rate);
+        link changed{rate, 0.01};
+        changed.pacer = load_pacer(l.pacer.known());
+        changed.run(16, 8, 8e6);
+        CHECK(changed.used(8e6) > 0.85);
+        CHECK(changed.pacer.known().bytes_per_second == doctest::Approx(rate).epsilon(0.3));
+    }
+}
+
+} // namespace load_pacer_test
