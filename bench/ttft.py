@@ -14,8 +14,8 @@ import sys
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 LOCAL = ["recompute", "compute", "local-lw", "local-whole"]
 PATHS = [*LOCAL, "s3-whole", "s3-lw"]
-# The link, protocol, layout and look-ahead of the main tables; cells with others are sweeps. As in bench/ttft/main.cpp.
-MAIN = {"gbit": 100, "latency_ms": 1, "tls": 0, "layout": "segment_objects", "depth": 4}
+# The link, protocol, layout and look-ahead of the main tables; cells with others are sweeps. The program's defaults.
+MAIN = {"gbit": 100, "latency_ms": 1, "tls": 0, "layout": "segment_objects", "depth": 16}
 
 # arXiv:2605.22850, figure 13, read off its drawing: (context, hit) -> TTFT of opt-local-LW in ms, and what the paths of the
 # paper add to it in %, for G = 16, 64, 256. DRAM-CW at 12.5 % is not drawn.
@@ -312,7 +312,8 @@ Weights are random: the time does not depend on them.
 TTFT is the median, its extremes, and the number of runs. Model: X(0) + sum of max(X(l + 1), C(l)) + C(L - 1), with X = bytes of a layer / link
 (X(0): and the latency) and C = `compute` / layers. Stalls are what the compute stream stood still at its gates, in the median run. Rest is
 TTFT - compute - stalls (s3-whole: and less the load, for which the host waits before it enqueues the first layer): matching, the host before
-the first layer, and layers that took longer than in `compute`, or, below zero, less long. CPU is that of the cache's threads alone, not of the server: "all", and the pipeline's own thread among them.
+the first layer, and layers that took longer than in `compute`, or, below zero, less long. CPU is that of the cache's threads alone, not of
+the server: "all", and the pipeline's own thread among them.
 """]
     for engine in engines:
         text.append(f"\n# {engine.model}, {engine.layers} layers, attention `{engine.attention}`\n")
@@ -613,7 +614,10 @@ def main():
     parser.add_argument("--json", nargs="+", metavar="FILE", default=[RESULTS / "ttft.jsonl"],
                         help="what the program appended; later files replace cells of earlier ones (default: results/ttft.jsonl)")
     parser.add_argument("--out", type=pathlib.Path, default=RESULTS, metavar="DIR", help="default: bench/results")
+    parser.add_argument("--depth", type=int, default=MAIN["depth"], metavar="LAYERS",
+                        help="the look-ahead of the main tables; other lines are a sweep (default: the program's, %(default)s)")
     arguments = parser.parse_args()
+    MAIN["depth"] = arguments.depth
     lines, seen = read(arguments.json)
     groups = {}
     for line in lines.values():

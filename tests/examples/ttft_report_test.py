@@ -6,6 +6,7 @@ usage: ttft_report_test.py <source directory> [unittest arguments]"""
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ COMPUTE = {**ENGINE, "path": "compute", "ttft_ms": [40, 39, 41]}
 LOCAL_LW = {**ENGINE, "path": "local-lw", "ttft_ms": [50, 49, 51], "stalls_ms": [2, 0, 0, 0]}
 LOCAL_WHOLE = {**ENGINE, "path": "local-whole", "ttft_ms": [60, 61, 62], "stalls_ms": [20, 0, 0, 0]}
 # Four layers of 200 MB over 100 Gbit/s: X = 16 ms, X(0) = 17 ms; TTFT = 17 + 3 * max(16, 10) + 10 = 75 ms
-S3_LW = {**ENGINE, "path": "s3-lw", "G": 64, "gbit": 100, "latency_ms": 1, "tls": 0, "depth": 4, "io_threads": 8,
+S3_LW = {**ENGINE, "path": "s3-lw", "G": 64, "gbit": 100, "latency_ms": 1, "tls": 0, "depth": 16, "io_threads": 8,
          "layout": "segment_objects", "match_ms": 0.5, "load_ms": [64, 70, 66], "cpu_ms": [240, 230, 250],
          "pipeline_cpu_ms": [24, 23, 25], "bytes": 8e8, "requests": 40, "ttft_ms": [90, 84, 88], "stalls_ms": [20, 6, 9, 6]}
 S3_WHOLE = {**S3_LW, "path": "s3-whole", "ttft_ms": [120, 118, 119], "load_ms": [70, 71, 76], "stalls_ms": [0, 0, 0, 0]}
@@ -39,16 +40,16 @@ class Report(unittest.TestCase):
         (self.folder / "without/matplotlib.py").write_text("raise ImportError('not here')\n")
         self.environment = {**os.environ, "PYTHONPATH": str(self.folder / "without"), "MPLCONFIGDIR": str(self.folder / "mpl")}
 
-    def run_program(self, *contents):
+    def run_program(self, *contents, options=()):
         files = []
         for i, content in enumerate(contents):
             files.append(self.folder / f"{i}.jsonl")
             files[-1].write_text(content if isinstance(content, str) else "".join(json.dumps(line) + "\n" for line in content))
-        return subprocess.run([sys.executable, "-B", PROGRAM, "--json", *files, "--out", self.out], env=self.environment,
+        return subprocess.run([sys.executable, "-B", PROGRAM, "--json", *files, "--out", self.out, *options], env=self.environment,
                               capture_output=True, text=True, timeout=120)
 
-    def good(self, *contents):
-        done = self.run_program(*contents)
+    def good(self, *contents, options=()):
+        done = self.run_program(*contents, options=options)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.errors = done.stderr
         self.page = (self.out / "ttft.md").read_text()
@@ -126,6 +127,15 @@ class Report(unittest.TestCase):
             self.cells(f"Another {heading}", "64K", "87.5 %", "64", "s3-lw", there)
         # The paper's figure 14: 660 / 88 = 7.5
         self.assertIn(["64K", "87.5 %", "64", "+143.0 %", "+650.0 %", "+153.0 %", "-"], self.rows("Beside the paper"))
+
+    def test_the_main_tables_are_of_the_programs_defaults(self):
+        source = (ROOT / "bench/ttft/main.cpp").read_text()
+        depth = int(re.search(r"std::uint32_t depth = (\d+);", source)[1])
+        self.good([COMPUTE, {**S3_LW, "depth": depth}])
+        self.assertNotIn("Another", self.page)
+        self.good([COMPUTE, S3_LW, {**S3_LW, "depth": 4, "ttft_ms": [80] * 3}], options=["--depth", "4"])
+        self.assertEqual(self.cells("65536 tokens", "87.5 %", "64", "s3-lw")[0][0], "**80.0**")
+        self.cells("Another look-ahead", "64K", "87.5 %", "64", "s3-lw", "16")
 
     def test_the_paper(self):
         self.good(ALL)
