@@ -53,6 +53,7 @@ public:
     explicit program(const settings& s)
         : s_(s)
         , server_(s.store)
+        , apart_(0, server_.first_core())
         , device_(checked(oc::cuda::device::create({.kernel_blocks = s.kernel_blocks}), "CUDA"))
         , stream_(checked(oc::cuda::stream::create(0), "CUDA"))
         , weights_(torch_llama::model::random(torch_llama::named_config(s.model), 1, place))
@@ -266,6 +267,7 @@ private:
 
     const settings& s_;
     store_server server_;
+    on_cores apart_; // from the server
     std::unique_ptr<oc::cuda::device> device_;
     oc::cuda::stream stream_;
     torch_llama::model weights_;

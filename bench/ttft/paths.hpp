@@ -145,6 +145,7 @@ public:
         auto gates = h.device.make_gates(h.layers());
         sample out;
         const auto began = steady::now();
+        auto p = h.pass(prompt, first); // brings its token ids to the device, ahead of the KV
         // From a thread of its own: the queue of copies has an end, and the layers should not wait for it.
         std::jthread copier([&] {
             for (std::size_t l = 0; l < h.layers(); ++l) {
@@ -156,7 +157,6 @@ public:
                     std::abort();
             }
         });
-        auto p = h.pass(prompt, first);
         for (std::size_t l = 0; l < h.layers(); ++l) {
             stalls.around(l, h.stream.native(), [&] {
                 if (h.device.wait_gate(gates, layerwise ? l : h.layers() - 1, h.stream))
@@ -200,11 +200,11 @@ inline sample from_store(const host& h, cache_side& side, const oc::scope& where
     if (match.tokens() != first)
         throw std::runtime_error(std::to_string(match.tokens()) + " of " + std::to_string(first) +
                                  " tokens were found: " + match.ended_by.message());
+    auto p = h.pass(prompt, first); // brings its token ids to the device, ahead of the KV
     oc::load_options how;
     how.layer_by_layer = layerwise;
     const auto load_began = steady::now();
     auto load = side.get().load(match, h.kv.pages(tokens_per_chunk), how);
-    auto p = h.pass(prompt, first);
     if (!layerwise && load.wait_layer(static_cast<oc::layer_id>(h.layers() - 1)))
         throw std::runtime_error("the load failed");
     for (std::size_t l = 0; l < h.layers(); ++l) {

@@ -88,10 +88,13 @@ public:
             how.tls = certificate_ =
                 checked(oc::testing::self_signed_certificate("127.0.0.1"), "certificate");
         const unsigned cores = std::thread::hardware_concurrency();
-        const on_cores apart(cores > s.server_threads ? cores - s.server_threads : 0,
-                             cores > s.server_threads + 1 ? s.server_threads : 0);
+        if (cores > s.server_threads + 1)
+            first_core_ = cores - s.server_threads;
+        const on_cores apart(first_core_, first_core_ == 0 ? 0 : s.server_threads);
         server_.emplace(checked(oc::testing::s3_server::start(std::move(how)), "server"));
     }
+    /** The cores below are the client's; 0: there are too few to divide them. */
+    [[nodiscard]] unsigned first_core() const noexcept { return first_core_; }
     void set(const link_shape& l)
     {
         const auto rate = static_cast<std::uint64_t>(l.gbit * 1e9 / 8);
@@ -112,6 +115,7 @@ public:
     }
 
 private:
+    unsigned first_core_ = 0;
     std::optional<oc::testing::certificate> certificate_;
     std::optional<oc::testing::s3_server> server_;
 };

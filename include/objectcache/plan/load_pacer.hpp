@@ -85,8 +85,12 @@ public:
         };
         const double took = seconds(now - r.at);
         queued_ = known_.of_one > 0 && took > queueing * alone(r.bytes);
-        known_.of_one = std::max(static_cast<double>(r.bytes) / seconds(now - r.at - known_.latency),
-                                 known_.of_one * fading);
+        const double alone_rate =
+            std::min(static_cast<double>(r.bytes) / seconds(now - r.at - known_.latency), instant);
+        if (alone_rate > known_.of_one)
+            known_.of_one = alone_rate;
+        else if (number == 0) // which had the link for itself, at least at first
+            known_.of_one = (known_.of_one + alone_rate) / 2;
 
         const double rate = std::min(
             static_cast<double>(received - r.received_before) / seconds(now - r.counted_from), instant);
@@ -103,7 +107,6 @@ public:
 private:
     static constexpr double growing = 2, steady = 1.25; // times what fits on the way
     static constexpr double queueing = 1.3;             // times what a request alone takes
-    static constexpr double fading = 0.998;  // of what is known of a request alone, by each other one
     static constexpr double most_growth = 2; // of the rate, by one arrival: they may come in bursts
     static constexpr double instant = 1e15;  // a store that takes no time, and need not be paced
 
@@ -122,7 +125,8 @@ private:
     /** Seconds of a request that has the link for itself. */
     [[nodiscard]] double alone(std::uint64_t bytes) const noexcept
     {
-        const double rate = known_.of_one > 0 ? known_.of_one : known_.bytes_per_second;
+        const double rate =
+            known_.of_one > 0 ? std::min(known_.of_one, known_.bytes_per_second) : known_.bytes_per_second;
         return std::chrono::duration<double>(known_.latency).count() + static_cast<double>(bytes) / rate;
     }
     static duration length(double seconds)
