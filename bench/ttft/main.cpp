@@ -11,6 +11,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <random>
 
@@ -28,7 +29,7 @@ struct settings {
     std::uint32_t depth = 16;
     std::size_t staging_mib = 1024;
     unsigned runs = 5;
-    double longest_s = 12; ///< of one path of one cell: long runs are repeated less often
+    double longest_s = 30; ///< of one cell: long runs are repeated less often
     unsigned kernel_blocks = 8;
     bool check = true;
     store_settings store;
@@ -100,6 +101,7 @@ private:
         o.match_timeout = std::chrono::seconds(20);
         o.load_timeout = o.store_timeout = std::chrono::seconds(300);
         o.index_ttl = std::chrono::hours(1);
+        o.max_writes = 16;
         return o;
     }
 
@@ -140,41 +142,65 @@ private:
         const host h = engine();
         const std::size_t first = hit_tokens(context, hit);
         const auto all = prompt(context);
-        cell c{g, context, first, hit, {}};
-        // What does not depend on the store is measured once.
-        if (!done_[{context, 0}] && s_.wants("recompute")) {
-            report(c, "recompute", repeat([&] { return compute(h, all, 0); }));
-            done_[{context, 0}] = true;
-        }
-        if (!done_[{context, first}]) {
-            done_[{context, first}] = true;
-            report(c, "compute", repeat([&] { return compute(h, all, first); }));
-            if (s_.wants("local-lw") || s_.wants("local-whole")) {
-                local_store local({*device_, stream_, weights_, source_, options_}, first);
-                if (s_.wants("local-lw"))
-                    report(c, "local-lw", repeat([&] { return local.run(h, all, first, true, stalls_); }));
-                if (s_.wants("local-whole"))
-                    report(c, "local-whole",
-                           repeat([&] { return local.run(h, all, first, false, stalls_); }));
-            }
-        }
+        std::optional<local_store> local;
+        if (s_.wants("local-lw") || s_.wants("local-whole"))
+            local.emplace(host{*device_, stream_, weights_, source_, options_}, first);
         for (const double gbit : s_.gbits)
             for (const double latency : s_.latencies) {
-                c.net = {gbit, latency};
+                const cell c{g, context, first, hit, {gbit, latency}};
                 server_.set(c.net);
-                if (s_.wants("s3-whole"))
-                    report(c, "s3-whole", repeat([&] {
-                               return from_store(h, *side, where, g, all, first, false, stalls_);
-                           }));
-                if (s_.wants("s3-lw")) {
-                    if (s_.check)
-                        kv_.fill(0);
-                    report(c, "s3-lw",
-                           repeat([&] { return from_store(h, *side, where, g, all, first, true, stalls_); }));
-                    if (s_.check && !kv_.same_bytes(source_, first))
+                std::vector<path> paths;
+                if (s_.wants("recompute") && !recomputed_[context]) {
+                    recomputed_[context] = true;
+                    report(c, "recompute",
+                           rounds({{"recompute", [&] { return compute(h, all, 0); }}}).front());
+                }
+                if (s_.wants("compute"))
+                    paths.push_back({"compute", [&] { return compute(h, all, first); }});
+                if (s_.wants("local-lw"))
+                    paths.push_back({"local-lw", [&] { return local->run(h, all, first, true, stalls_); }});
+                if (s_.wants("local-whole"))
+                    paths.push_back(
+                        {"local-whole", [&] { return local->run(h, all, first, false, stalls_); }});
+                for (const bool layerwise : {false, true})
+                    if (s_.wants(layerwise ? "s3-lw" : "s3-whole"))
+                        paths.push_back({layerwise ? "s3-lw" : "s3-whole", [&, layerwise] {
+                                             return from_store(h, *side, where, g, all, first, layerwise,
+                                                               stalls_);
+                                         }});
+                const auto runs = rounds(paths);
+                for (std::size_t i = 0; i < paths.size(); ++i)
+                    report(c, paths[i].name, runs[i]);
+                if (s_.check && s_.wants("s3-lw")) {
+                    kv_.fill(0);
+                    (void)from_store(h, *side, where, g, all, first, true, stalls_);
+                    if (!kv_.same_bytes(source_, first))
                         throw std::runtime_error("what was loaded is not what was stored");
                 }
             }
+    }
+
+    struct path {
+        const char* name;
+        std::function<sample()> run;
+    };
+
+    /** Every path once to warm up, then in turn: a GPU that gets warm becomes slower, for all of them alike. */
+    [[nodiscard]] std::vector<std::vector<sample>> rounds(const std::vector<path>& paths) const
+    {
+        std::vector<std::vector<sample>> out(paths.size());
+        const auto began = steady::now();
+        for (std::size_t i = 0; i < paths.size(); ++i)
+            out[i].push_back(paths[i].run());
+        const double took = ms_since(began) / 1e3;
+        const auto n = std::min(static_cast<unsigned>(s_.longest_s / took), s_.runs);
+        if (n != 0) // else the only run counts, which nothing warmed up
+            for (auto& runs : out)
+                runs.clear();
+        for (unsigned round = 0; round < n; ++round)
+            for (std::size_t i = 0; i < paths.size(); ++i)
+                out[i].push_back(paths[i].run());
+        return out;
     }
 
     struct cell {
@@ -183,19 +209,6 @@ private:
         double hit;
         link_shape net;
     };
-
-    template <class F>
-    std::vector<sample> repeat(F once)
-    {
-        std::vector<sample> out;
-        const auto began = steady::now();
-        (void)once(); // warms up
-        const double took = ms_since(began) / 1e3;
-        const auto n = std::clamp<unsigned>(static_cast<unsigned>(s_.longest_s / took), 2, s_.runs);
-        for (unsigned i = 0; i < n; ++i)
-            out.push_back(once());
-        return out;
-    }
 
     void report(const cell& c, const char* path, const std::vector<sample>& runs)
     {
@@ -276,7 +289,7 @@ private:
     stall_clock stalls_;
     torch_llama::pass_options options_;
     std::vector<std::uint32_t> prompt_;
-    std::map<std::pair<std::size_t, std::size_t>, bool> done_;
+    std::map<std::size_t, bool> recomputed_; // contexts
 };
 
 } // namespace
@@ -300,7 +313,7 @@ int main(int argc, char** argv)
     app.add_option("--kernel-blocks", s.kernel_blocks)->capture_default_str();
     app.add_option("--runs", s.runs, "of each path of each cell, after one that warms up")
         ->capture_default_str();
-    app.add_option("--longest", s.longest_s, "seconds that a path of a cell may take, but for two runs");
+    app.add_option("--longest", s.longest_s, "seconds that the rounds of a cell may take, behind the first");
     app.add_option("--server-threads", s.store.server_threads)->capture_default_str();
     app.add_option("--io-threads", s.store.io_threads)->capture_default_str();
     app.add_flag("--tls", s.store.tls);

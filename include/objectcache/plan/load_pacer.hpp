@@ -49,7 +49,7 @@ public:
             return time_point::min();
         if (known_.bytes_per_second <= 0)
             return time_point::max();
-        const double window = gain() * known_.bytes_per_second * alone(bytes);
+        const double window = gain() * known_.bytes_per_second * usual(bytes);
         const double over =
             static_cast<double>(sent_ + bytes) - static_cast<double>(received) - window; // bytes too many
         return over <= 0 ? next_ : std::max(next_, now + length(over / known_.bytes_per_second));
@@ -84,7 +84,11 @@ public:
             return std::max(std::chrono::duration<double>(d).count(), 1e-9);
         };
         const double took = seconds(now - r.at);
-        queued_ = known_.of_one > 0 && took > queueing * alone(r.bytes);
+        if (known_.of_one > 0) {
+            const double slower = took / alone(r.bytes);
+            queued_ = slower > queueing;
+            slower_ += (slower - slower_) / 8;
+        }
         const double alone_rate =
             std::min(static_cast<double>(r.bytes) / seconds(now - r.at - known_.latency), instant);
         if (alone_rate > known_.of_one)
@@ -107,6 +111,7 @@ public:
 private:
     static constexpr double growing = 2, steady = 1.25; // times what fits on the way
     static constexpr double queueing = 1.3;             // times what a request alone takes
+    static constexpr double most_slower = 2;
     static constexpr double most_growth = 2; // of the rate, by one arrival: they may come in bursts
     static constexpr double instant = 1e15;  // a store that takes no time, and need not be paced
 
@@ -117,10 +122,16 @@ private:
         time_point counted_from; // when what is received from then on may have begun to flow
     };
 
-    [[nodiscard]] double gain() const noexcept
+    [[nodiscard]] double gain() const noexcept { return queued_ || one_fills_it() ? steady : growing; }
+    [[nodiscard]] bool one_fills_it() const noexcept
     {
-        const bool one_fills_it = known_.bytes_per_second < queueing * known_.of_one;
-        return queued_ || one_fills_it ? steady : growing;
+        return known_.bytes_per_second < queueing * known_.of_one;
+    }
+    /** Seconds of a request as they are. Where it takes several to fill the link, they may be slower than the fastest was for
+        other reasons than the link, which then wants more of them: connections of one thread, say. */
+    [[nodiscard]] double usual(std::uint64_t bytes) const noexcept
+    {
+        return alone(bytes) * (one_fills_it() ? 1 : std::clamp(slower_, 1.0, most_slower));
     }
     /** Seconds of a request that has the link for itself. */
     [[nodiscard]] double alone(std::uint64_t bytes) const noexcept
@@ -141,6 +152,7 @@ private:
     time_point next_{};
     std::array<double, 8> seen_{}; // the last rates: the link brings the highest of them
     std::size_t next_seen_ = 0;
+    double slower_ = 1;   // than alone, of late
     bool queued_ = false; // the last that arrived had to share
 };
 
