@@ -28,7 +28,7 @@
 #include <utility>
 #include <vector>
 
-namespace ttft {
+namespace bench {
 
 namespace oc = objectcache;
 namespace asio = boost::asio;
@@ -183,4 +183,4 @@ private:
     std::vector<clockid_t> clocks_;
 };
 
-} // namespace ttft
+} // namespace bench
