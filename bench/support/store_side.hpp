@@ -28,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+// An object store and a cache over it, in the process of a benchmark on a GPU.
 namespace bench {
 
 namespace oc = objectcache;
@@ -87,10 +88,15 @@ public:
         if (s.tls)
             how.tls = certificate_ =
                 checked(oc::testing::self_signed_certificate("127.0.0.1"), "certificate");
-        const unsigned cores = std::thread::hardware_concurrency();
-        const on_cores apart(cores > s.server_threads ? cores - s.server_threads : 0,
-                             cores > s.server_threads + 1 ? s.server_threads : 0);
+        const unsigned others = cores_beside(s);
+        const on_cores apart(others, others != 0 ? s.server_threads : 0);
         server_.emplace(checked(oc::testing::s3_server::start(std::move(how)), "server"));
+    }
+    /** How many cores, the first ones, are not the server's; 0 where it has none of its own. */
+    [[nodiscard]] static unsigned cores_beside(const store_settings& s)
+    {
+        const unsigned cores = std::thread::hardware_concurrency();
+        return cores > s.server_threads + 1 ? cores - s.server_threads : 0;
     }
     void set(const link_shape& l)
     {
@@ -103,7 +109,7 @@ public:
     {
         oc::s3::client_options how;
         if (certificate_) {
-            const std::string file = "/tmp/objectcache-ttft-ca.pem";
+            const std::string file = "/tmp/objectcache-bench-ca.pem";
             std::ofstream(file) << certificate_->certificate_pem;
             how.connections.ca_file = file;
         }
