@@ -152,8 +152,8 @@ private:
     {
         std::printf(
             "\nhost opens the gate -> engine's stream goes on -> host sees the word that it writes then, us\n"
-            "  %-52s %8s %8s %8s  %14s\n",
-            "", "p50", "mean", "p99", "samples");
+            "  %-52s %8s %8s %8s  %5s\n",
+            "", "p50", "mean", "p99", "times");
         row("host", "gate: a word the stream waits for", repeat([&] { return round(*words_); }));
         row("host", "gate: host function that blocks", repeat([&] { return round(*functions_); }));
     }
@@ -181,7 +181,7 @@ private:
         std::printf(
             "\na copy of %zu KiB to the device begins -> the engine's next kernel begins, us by the device's "
             "clock\n  %-52s %8s %8s %8s %8s  %5s\n",
-            s_.copy_bytes >> 10, "", "p50", "mean", "p99", "added", "");
+            s_.copy_bytes >> 10, "", "p50", "mean", "p99", "added", "times");
         const auto in_order = copies(*words_, [&](cudaStream_t load) { // everything in the copy's stream
             launch_stamp(load, after());
         });
@@ -292,8 +292,8 @@ private:
     // (c) The host's time.
     void enqueued()
     {
-        std::printf("\nthe host enqueues one, us, in batches of %zu\n  %-52s %8s %8s %8s  %14s\n", batch, "",
-                    "p50", "mean", "p99", "batches");
+        std::printf("\nthe host enqueues one, us, in batches of %zu\n  %-52s %8s %8s %8s  %5s\n", batch, "",
+                    "p50", "mean", "p99", "times");
         const cudaStream_t load = words_->queue_stream(oc::copy_queue::load).native();
         row("enqueue", "gate: wait",
             batches(*words_, [&](std::size_t i) { gpu_ok(words_->wait_gate(gate_, i, engine_), "a gate"); }));
@@ -359,7 +359,7 @@ private:
     {
         std::printf(
             "\na graph of %u layers of %u small kernels each, replayed, us\n  %-52s %8s %8s %8s %8s  %5s\n",
-            s_.gates, s_.kernels_between, "", "p50", "mean", "p99", "added", "");
+            s_.gates, s_.kernels_between, "", "p50", "mean", "p99", "added", "times");
         auto row_of_gates = words_->make_gates(s_.gates);
         const auto bare = graph([](unsigned) {});
         const auto gated =

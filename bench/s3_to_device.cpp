@@ -173,6 +173,7 @@ private:
         o.prefetch_depth = s_.depth;
         o.pace_layers = s_.pace;
         o.max_requests = s_.max_requests;
+        o.max_writes = 16; // storing is not what is measured
         o.match_timeout = std::chrono::seconds(20);
         o.load_timeout = o.store_timeout = std::chrono::seconds(60);
         o.index_ttl = std::chrono::hours(1);
