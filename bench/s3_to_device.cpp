@@ -141,6 +141,7 @@ public:
             "%s; %zu tokens, %.3f GB; %u layers, G = %u, blocks of %u tokens, %s; server: %u threads\n",
             device_name().c_str(), tokens_, gb(), s_.layers, s_.chunk, s_.block, s_.layout.c_str(),
             s_.store.server_threads);
+        (void)options(); // refuses what is wrong before anything takes long
         source_.fill_with_noise();
         server_.set({0, 0});
         store();
