@@ -211,7 +211,7 @@ struct program {
         for (const bool on_device : {true, false}) {
             const char* const payload = on_device ? "device" : "pinned";
             const memory payloads(count * stride, on_device), check_against(count * stride, false);
-            std::vector<oc::cuda::kv_slice> slices;
+            std::vector<oc::kv_slice> slices;
             for (std::size_t i = 0; i < count; ++i)
                 slices.push_back({payloads.bytes() + i * stride, 0, i * chunk, chunk});
             round_trip(*batches, pages, slices, payloads, check_against, count * stride, measure.stream);
@@ -254,7 +254,7 @@ struct program {
 
     /** That what is measured is the right thing: random bytes go into the pool, and come back as they were. */
     static void round_trip(const oc::cuda::kv_batches& batches, const oc::kv_pages& pages,
-                           const std::vector<oc::cuda::kv_slice>& slices, const memory& payloads,
+                           const std::vector<oc::kv_slice>& slices, const memory& payloads,
                            const memory& host, std::size_t size, cudaStream_t stream)
     {
         std::mt19937_64 random(2);
@@ -279,7 +279,7 @@ struct program {
                   "gather");
             check(cudaStreamSynchronize(stream), "gather");
             put(host.data, payloads.data, size);
-            for (const oc::cuda::kv_slice& s : slices) {
+            for (const oc::kv_slice& s : slices) {
                 const std::size_t at = static_cast<std::size_t>(s.payload - payloads.bytes());
                 if (std::memcmp(host.bytes() + at, sent.data() + at, slice) != 0)
                     throw std::runtime_error("a slice did not come back as it was");

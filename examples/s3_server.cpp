@@ -4,7 +4,7 @@
 // object store at hand, as slow as you ask for. It listens on 127.0.0.1 only and is no place for data that
 // matters.
 //
-//     objectcache_s3_server --port 9000 --bucket kv --latency-ms 20 --mbit 1000
+//     objectcache_s3_server --port 9000 --bucket kv-cache --latency-ms 20 --mbit 1000
 
 #include <objectcache/testing/s3_server.hpp>
 

@@ -54,7 +54,7 @@ public:
     explicit program(const settings& s)
         : s_(s)
         , server_(s.store)
-        , apart_(0, server_.first_core())
+        , apart_(0, store_server::cores_beside(s.store))
         , device_(checked(oc::cuda::device::create({.kernel_blocks = s.kernel_blocks}), "CUDA"))
         , stream_(checked(oc::cuda::stream::create(0), "CUDA"))
         , weights_(torch_llama::model::random(torch_llama::named_config(s.model), 1, place))
@@ -149,7 +149,7 @@ private:
             for (const double latency : s_.latencies) {
                 const cell c{g, context, first, hit, {gbit, latency}};
                 server_.set(c.net);
-                std::vector<path> paths;
+                std::vector<way> paths;
                 if (s_.wants("recompute") && !recomputed_[context]) {
                     recomputed_[context] = true;
                     report(c, "recompute",
@@ -180,13 +180,13 @@ private:
             }
     }
 
-    struct path {
+    struct way {
         const char* name;
         std::function<sample()> run;
     };
 
     /** Every path once to warm up, then in turn: a GPU that gets warm becomes slower, for all of them alike. */
-    [[nodiscard]] std::vector<std::vector<sample>> rounds(const std::vector<path>& paths) const
+    [[nodiscard]] std::vector<std::vector<sample>> rounds(const std::vector<way>& paths) const
     {
         std::vector<std::vector<sample>> out(paths.size());
         const auto began = steady::now();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include "store_side.hpp"
+#include "../support/store_side.hpp"
 
 #include "engine.hpp"
 
@@ -22,6 +22,8 @@
 
 // The ways from a prompt to its first token, each as an engine would do it.
 namespace ttft {
+
+using namespace bench;
 
 using steady = std::chrono::steady_clock;
 

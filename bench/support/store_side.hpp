@@ -28,7 +28,8 @@
 #include <utility>
 #include <vector>
 
-namespace ttft {
+// An object store and a cache over it, in the process of a benchmark on a GPU.
+namespace bench {
 
 namespace oc = objectcache;
 namespace asio = boost::asio;
@@ -87,14 +88,16 @@ public:
         if (s.tls)
             how.tls = certificate_ =
                 checked(oc::testing::self_signed_certificate("127.0.0.1"), "certificate");
-        const unsigned cores = std::thread::hardware_concurrency();
-        if (cores > s.server_threads + 1)
-            first_core_ = cores - s.server_threads;
-        const on_cores apart(first_core_, first_core_ == 0 ? 0 : s.server_threads);
+        const unsigned others = cores_beside(s);
+        const on_cores apart(others, others != 0 ? s.server_threads : 0);
         server_.emplace(checked(oc::testing::s3_server::start(std::move(how)), "server"));
     }
-    /** The cores below are the client's; 0: there are too few to divide them. */
-    [[nodiscard]] unsigned first_core() const noexcept { return first_core_; }
+    /** How many cores, the first ones, are not the server's; 0 where it has none of its own. */
+    [[nodiscard]] static unsigned cores_beside(const store_settings& s)
+    {
+        const unsigned cores = std::thread::hardware_concurrency();
+        return cores > s.server_threads + 1 ? cores - s.server_threads : 0;
+    }
     void set(const link_shape& l)
     {
         const auto rate = static_cast<std::uint64_t>(l.gbit * 1e9 / 8);
@@ -106,7 +109,7 @@ public:
     {
         oc::s3::client_options how;
         if (certificate_) {
-            const std::string file = "/tmp/objectcache-ttft-ca.pem";
+            const std::string file = "/tmp/objectcache-bench-ca.pem";
             std::ofstream(file) << certificate_->certificate_pem;
             how.connections.ca_file = file;
         }
@@ -115,7 +118,6 @@ public:
     }
 
 private:
-    unsigned first_core_ = 0;
     std::optional<oc::testing::certificate> certificate_;
     std::optional<oc::testing::s3_server> server_;
 };
@@ -187,4 +189,4 @@ private:
     std::vector<clockid_t> clocks_;
 };
 
-} // namespace ttft
+} // namespace bench

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <objectcache/core/error.hpp>
+#include <objectcache/core/result.hpp>
+#include <objectcache/cuda/detail/driver.hpp>
+#include <objectcache/cuda/stream.hpp>
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <ctime>
+#include <exception>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+// What the benchmarks on a GPU have in common.
+namespace bench {
+
+using steady = std::chrono::steady_clock;
+
+inline double us_between(steady::time_point from, steady::time_point to)
+{
+    return std::chrono::duration<double, std::micro>(to - from).count();
+}
+
+/** Seconds of CPU, of CLOCK_THREAD_CPUTIME_ID or CLOCK_PROCESS_CPUTIME_ID. */
+inline double cpu_of(clockid_t which)
+{
+    timespec t{};
+    clock_gettime(which, &t);
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) / 1e9;
+}
+
+inline void gpu_ok(cudaError_t e, const char* doing)
+{
+    if (e != cudaSuccess)
+        throw std::runtime_error(std::string(doing) + ": " + cudaGetErrorString(e));
+}
+inline void gpu_ok(CUresult e, const char* doing)
+{
+    if (e != CUDA_SUCCESS)
+        throw std::runtime_error(std::string(doing) + ": error " + std::to_string(static_cast<int>(e)) +
+                                 " of the driver");
+}
+inline void gpu_ok(objectcache::error_code e, const char* doing)
+{
+    if (e)
+        throw std::runtime_error(std::string(doing) + ": " + e.message());
+}
+template <class T>
+[[nodiscard]] T gpu_made(objectcache::result<T> r, const char* what)
+{
+    if (!r)
+        throw std::runtime_error(std::string(what) + ": " + r.error().message());
+    return std::move(*r);
+}
+
+[[nodiscard]] inline double quantile(std::vector<double> of, double q)
+{
+    if (of.empty())
+        return 0;
+    const auto at = static_cast<std::ptrdiff_t>(q * static_cast<double>(of.size() - 1) + 0.5);
+    std::nth_element(of.begin(), of.begin() + at, of.end());
+    return of[static_cast<std::size_t>(at)];
+}
+
+inline void relax() noexcept
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+/** A word in pinned memory that streams write and wait for: the driver's functions, with nothing of ours around them. */
+class raw_word {
+public:
+    raw_word() : driver_(gpu_made(objectcache::cuda::detail::driver::load(), "the driver"))
+    {
+        void* at = nullptr;
+        gpu_ok(cudaHostAlloc(&at, 64, cudaHostAllocPortable), "pinned memory");
+        at_ = static_cast<std::uint32_t*>(at);
+        *at_ = 0;
+    }
+    raw_word(const raw_word&) = delete;
+    raw_word& operator=(const raw_word&) = delete;
+    ~raw_word() { (void)cudaFreeHost(at_); }
+
+    /** What is awaited from now on. */
+    void next() noexcept { ++value_; }
+    void written_by(cudaStream_t stream) const
+    {
+        gpu_ok(driver_.stream_write_value32(stream, reinterpret_cast<CUdeviceptr>(at_), value_,
+                                            CU_STREAM_WRITE_VALUE_DEFAULT),
+               "writing a word");
+    }
+    void awaited_by(cudaStream_t stream) const
+    {
+        gpu_ok(driver_.stream_wait_value32(stream, reinterpret_cast<CUdeviceptr>(at_), value_,
+                                           CU_STREAM_WAIT_VALUE_GEQ),
+               "waiting for a word");
+    }
+    void set() noexcept { std::atomic_ref<std::uint32_t>(*at_).store(value_, std::memory_order_release); }
+    void spin() const noexcept
+    {
+        while (std::atomic_ref<std::uint32_t>(*at_).load(std::memory_order_acquire) != value_)
+            relax();
+    }
+
+private:
+    objectcache::cuda::detail::driver driver_;
+    std::uint32_t* at_ = nullptr;
+    std::uint32_t value_ = 0;
+};
+
+/** A line of JSON, of numbers and words. */
+class json_line {
+public:
+    explicit json_line(std::string_view bench) { word("bench", bench); }
+    json_line& word(std::string_view name, std::string_view value)
+    {
+        return put(name, "\"" + std::string(value) + "\"");
+    }
+    json_line& number(std::string_view name, double value)
+    {
+        char text[64];
+        std::snprintf(text, sizeof text, "%.9g", value);
+        return put(name, text);
+    }
+    /** Appends to a file, unless it has no name. */
+    void append_to(const std::string& file) const
+    {
+        if (file.empty())
+            return;
+        std::ofstream out(file, std::ios::app);
+        if (!(out << text_ << "}\n" << std::flush))
+            throw std::runtime_error("cannot write " + file);
+    }
+
+private:
+    json_line& put(std::string_view name, const std::string& value)
+    {
+        text_ += (text_.empty() ? "{\"" : ", \"") + std::string(name) + "\": " + value;
+        return *this;
+    }
+    std::string text_;
+};
+
+[[nodiscard]] inline std::string device_name()
+{
+    cudaDeviceProp device{};
+    gpu_ok(cudaGetDeviceProperties(&device, 0), "the device");
+    return device.name;
+}
+
+/** `body()` where there is a device; 77, after saying so, where there is none. */
+template <class Body>
+int on_a_gpu(const char* program, Body&& body)
+{
+    int devices = 0;
+    if (const cudaError_t e = cudaGetDeviceCount(&devices); e != cudaSuccess || devices == 0) {
+        std::printf("skipped: no CUDA device (%s)\n",
+                    e == cudaSuccess ? "none found" : cudaGetErrorString(e));
+        return 77;
+    }
+    try {
+        return body();
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "%s: %s\n", program, e.what());
+        return 1;
+    }
+}
+
+} // namespace bench
