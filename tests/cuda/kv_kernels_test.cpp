@@ -235,7 +235,7 @@ TEST_CASE("a launch that cannot be is reported, and the next one runs")
     auto kernels = runtime_kv_kernels::make();
     REQUIRE(kernels.ok());
     const stream on;
-    CHECK(nvcc_kernels().launch(kv_direction::scatter, {}, 0, on.handle) == cudaErrorInvalidConfiguration);
+    CHECK(nvcc_kernels().launch(kv_direction::scatter, {}, 0, on.handle) != cudaSuccess);
     CHECK(kernels->launch(kv_direction::scatter, {}, 0, on.handle) != cudaSuccess);
     CUDA_OK(nvcc_kernels().launch(kv_direction::scatter, {}, 1, on.handle)); // no tiles
     CUDA_OK(kernels->launch(kv_direction::gather, {}, 1, on.handle));

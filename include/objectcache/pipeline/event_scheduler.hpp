@@ -139,10 +139,15 @@ private:
             if (pause == duration::zero())
                 return look_again();
             alarm.expires_at(now + pause);
-            alarm.native().async_wait([self = this->shared_from_this(), turn = ++turns](auto) {
-                if (turn == self->turns) // else it was rearmed, and the later wait looks
+            alarm.native().async_wait(
+                [self = this->shared_from_this(), turn = ++turns, at = now + pause](auto) {
+                    if (turn != self->turns)
+                        return; // it was rearmed, and the later wait looks
+                    if (const time_point then = self->alarm.now(); then >= at) // else it was cancelled
+                        for (wait_predictor& p : self->predictors)
+                            p.woke(then - at);
                     self->look_again();
-            });
+                });
         }
 
         void shut_down()

@@ -31,8 +31,8 @@ struct cache_options {
         byte is stored once, and a region may become many requests. */
     bool merge_segments = true;
 
-    /** Pinned memory between network and device, bytes. With less than two layers of the longest prefix the link stands
-        still between layers (256 MiB are two layers of 32K tokens of Llama-3.1-8B). One part of an upload must fit to store, one request to load. */
+    /** Pinned memory between network and device, bytes. What is under way must fit: the rate of the link times the time of a request,
+        and a quarter more. One part of an upload must fit to store, one request to load. */
     std::size_t staging_bytes = std::size_t{256} << 20;
     /** Layers of one load that may be asked for before the first of them is ready: a bound, beside what pacing finds right. */
     std::uint32_t prefetch_depth = 16;

@@ -15,8 +15,10 @@ namespace objectcache {
     Mean and mean deviation as TCP keeps them for round trips (RFC 6298), gains 1/8 and 1/4. */
 class wait_predictor {
 public:
-    /** How long before the foretold end to begin looking: the deviation seen, at least what a sleeping thread may oversleep. */
+    /** How long before the foretold end to begin looking, beside the deviation seen: what a sleeping thread oversleeps, which
+        is learnt, within these. It was 0.3 ms behind 20 ms of sleep on a virtual machine with an H200. */
     static constexpr duration oversleep = std::chrono::microseconds(60);
+    static constexpr duration longest_oversleep = std::chrono::milliseconds(1);
     /** How long to look without pause once looking has begun. */
     static constexpr duration spin = std::chrono::microseconds(50);
     static constexpr duration longest_pause = std::chrono::milliseconds(1);
@@ -35,10 +37,17 @@ public:
         mean_ += (took - mean_) / 8;
     }
 
+    /** A look that was to come then came so much later. */
+    void woke(duration late) noexcept
+    {
+        const duration off = std::clamp(late, oversleep, longest_oversleep) - early_;
+        early_ += off > duration::zero() ? off / 2 : off / 16; // to be late costs more than to be early
+    }
+
     /** How long after recording to look for the first time. */
     [[nodiscard]] duration first_look() const noexcept
     {
-        return std::max(duration::zero(), mean_ - deviation_ - oversleep);
+        return std::max(duration::zero(), mean_ - deviation_ - early_);
     }
 
     /** How long to pause before the next look, `elapsed` after recording; zero means at once.
@@ -50,8 +59,8 @@ public:
         const duration late = elapsed - first_look();
         if (late < duration::zero())
             return -late;
-        // The first look comes `oversleep` and the deviation early: the foretold end must lie inside the spin.
-        if (late < spin + (seen_ ? oversleep + 2 * std::min(deviation_, spin) : duration::zero()))
+        // The first look comes that and the deviation early: the foretold end must lie inside the spin.
+        if (late < spin + (seen_ ? early_ + 2 * std::min(deviation_, spin) : duration::zero()))
             return duration::zero();
         return std::min(longest_pause, late / 8);
     }
@@ -60,6 +69,7 @@ private:
     bool seen_ = false;
     duration mean_{};
     duration deviation_{};
+    duration early_ = oversleep;
 };
 
 } // namespace objectcache

@@ -40,6 +40,23 @@ TEST_CASE("scatter widens the margin, and a jump is followed")
     CHECK(p.first_look() > 1500us);
 }
 
+TEST_CASE("a thread that wakes up late is woken earlier, and the foretold end stays inside the spin")
+{
+    wait_predictor p;
+    for (int i = 0; i < 64; ++i)
+        p.observe(20ms);
+    for (int i = 0; i < 8; ++i)
+        p.woke(300us);
+    CHECK(p.first_look() < 20ms - 290us);
+    CHECK(p.first_look() > 20ms - 400us);
+    CHECK(p.next_look(20ms) == duration::zero());
+    for (int i = 0; i < 100; ++i)
+        p.woke(1us);
+    CHECK(p.first_look() > 20ms - 80us); // forgotten again
+    p.woke(1s);
+    CHECK(p.first_look() > 20ms - 2 * wait_predictor::longest_oversleep);
+}
+
 TEST_CASE("very short work never sleeps")
 {
     wait_predictor p;

@@ -32,8 +32,7 @@ struct driver {
         void* found = nullptr;
         cudaDriverEntryPointQueryResult how{};
 #if CUDART_VERSION >= 12050
-        const cudaError_t e =
-            cudaGetDriverEntryPointByVersion(name, &found, 12000, cudaEnableDefault, &how);
+        const cudaError_t e = cudaGetDriverEntryPointByVersion(name, &found, 12000, cudaEnableDefault, &how);
 #else
         const cudaError_t e = cudaGetDriverEntryPoint(name, &found, cudaEnableDefault, &how);
 #endif

@@ -107,8 +107,9 @@ private:
     {
         const device_guard guard(device_);
         void* block = nullptr;
-        if (status s = check(cudaHostAlloc(&block, block_words * sizeof(std::uint32_t), cudaHostAllocPortable),
-                             "allocating words for events and gates");
+        if (status s =
+                check(cudaHostAlloc(&block, block_words * sizeof(std::uint32_t), cudaHostAllocPortable),
+                      "allocating words for events and gates");
             !s.ok())
             return s;
         auto* const words = static_cast<std::uint32_t*>(block);

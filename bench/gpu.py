@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSL-1.0
+"""Makes bench/results/gpu.md from the lines that event_wait, gate, s3_to_device and kv_kernels append."""
+
+import argparse
+import json
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def lines(folder, name):
+    path = folder / f"{name}.jsonl"
+    if not path.exists():
+        return []
+    out = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            out.append(json.loads(line))
+        except json.JSONDecodeError as e:
+            sys.exit(f"gpu.py: {path}, line {number}: no JSON: {e}")
+    return out
+
+
+def table(head, rows):
+    out = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    out += ["| " + " | ".join(str(c) for c in row) + " |" for row in rows]
+    return out
+
+
+def verdict(good):
+    return "met" if good else "**missed**"
+
+
+def event_wait(found):
+    rows, kept = [], []
+    for d in found:
+        kernel = f"{d['kernel_us']:g} us" + (f" ± {100 * d['jitter']:g} %" if d["jitter"] else "")
+        rows.append([kernel, d["way"], f"{d['over_p50_us']:.1f}", f"{d['over_p99_us']:.1f}",
+                     f"{d['added_p50_us']:+.1f}", f"{100 * d['cpu']:.1f}", d["waits"]])
+        if d["way"] == "event_scheduler, words":
+            kept.append([kernel, f"{d['added_p50_us']:+.1f} us", f"{100 * d['cpu']:.1f} %",
+                         verdict(d["added_p50_us"] <= 6 and d["cpu"] <= 0.15)])
+    return (["## How the host learns that a kernel is done (`event_wait`)", "",
+             "From launching a kernel until the host goes on, less the time that the kernel was told to run; \"added\" is to the median of",
+             "spinning on a word. CPU is the waiting thread's share of a core over the whole series.", ""]
+            + table(["kernel", "way", "p50 us", "p99 us", "added p50", "CPU %", "waits"], rows)
+            + ["", "Budget of the event scheduler: added p50 <= 6 us at <= 15 % of a core:", ""]
+            + table(["kernel", "added p50", "CPU", ""], kept)
+            + ["", "At 57 us it spins, since a sleeping thread would wake up too late. From 3 ms on it slept, and woke up later the longer it",
+               "had slept, by more than the 60 us that it allowed for then; since then it learns how late a thread wakes up (not measured again).", ""])
+
+
+def gate(found):
+    titles = {"host": "The host opens the gate, the engine's stream goes on and writes a word, the host sees it",
+              "copy": "A copy of 1 MiB to the device begins; the engine's next kernel begins (the device's clock)",
+              "enqueue": "The host enqueues one", "graph": "A graph of 32 layers of one small kernel each"}
+    out = ["## What a layer gate costs (`gate`)", ""]
+    for part in dict.fromkeys(d["part"] for d in found):
+        out += [titles.get(part, part) + ", us:", ""]
+        out += table(["way", "p50", "mean", "p99", "added p50"],
+                     [[d["way"], f"{d['p50_us']:.3f}", f"{d['mean_us']:.3f}", f"{d['p99_us']:.3f}",
+                       f"{d['added_p50_us']:+.3f}" if "added_p50_us" in d else "-"]
+                      for d in found if d["part"] == part]) + [""]
+    return out + ["An event (`cudaStreamWaitEvent`) costs the device 2.6 us less per layer than a gate, but it can only be waited for once it was",
+                  "recorded, so the host would have to know of each layer before it enqueues the next. Gates in a graph cost some 2.6 us each.", ""]
+
+
+def s3_to_device(found):
+    rows = []
+    for d in found:
+        what = d["what"]
+        if d["part"] == "peer":
+            what += f", to {d['mode']}, {d['threads']} event loops, {d['processes']} process"
+            rows.append([what, f"{d['gbps']:.2f}", "-", f"{d['cpu_s_per_gb']:.3f}"])
+        else:
+            if d["part"] == "load" and d.get("at_once", 1) > 1:
+                what += f", {d['at_once']} loads at once"
+            cpu = f"{d['cpu_s_per_gb']:.3f}" if d.get("cpu_s_per_gb") else "-"
+            rows.append([what, f"{d['gbps']:.2f}", f"{d['gbps_min']:.2f}...{d['gbps_max']:.2f}, {d['times']}", cpu])
+    best = max((d["gbps"] for d in found if d["part"] == "load"), default=0)
+    peer = max((d["gbps"] for d in found if d["part"] == "peer" and d["mode"] == "device"), default=0)
+    return (["## From S3 to the memory of a GPU, without compute (`s3_to_device`)", "",
+             "4.3 GB of KV through the whole cache; our server on cores of its own, link not shaped. CPU is the client's.", ""]
+            + table(["what", "GB/s", "least...most, times", "CPU s/GB"], rows)
+            + ["", f"Budget 25 GB/s on 16 cores: **{verdict(best >= 25).strip('*')}**, {best:.2f} GB/s; "
+               f"{best / peer if peer else 0:.1f} times the AWS CRT's way to the device.",
+               "Client and server share 16 cores, and the kernel copies each byte twice between them: 8 threads that only receive and verify",
+               "(`tier_read`) take as much from this server as it gives. What the cache adds is that every byte crosses the caches once more,",
+               "on its way from pinned memory, beside the sockets.", ""])
+
+
+def kv_kernels(found):
+    want = [d for d in found if d["payload"] == "pinned" and d["direction"] == "scatter" and d["bytes"] == 8 << 20]
+    rows = []
+    for d in want:
+        if d["way"] == "kernel" and d["blocks"] not in (8, 16):
+            continue
+        if d["way"] not in ("plain copy", "kernel", "copy engine"):
+            continue
+        way = d["way"] + (f", {d['blocks']} blocks" if d["way"] == "kernel" else "")
+        rows.append([d["layout"], d["chunk"], way, f"{d['gbps']:.1f}", f"{d['gbps_min']:.1f}...{d['gbps_max']:.1f}",
+                     f"{d['enqueue_us']:.1f}"])
+    return (["## Slices from pinned memory to an engine's pages (`kv_kernels`)", "",
+             "8 MiB at a time, blocks of 16 tokens of Llama-3.1-8B, on an idle GPU. A plain copy is the bound.", ""]
+            + table(["pages", "G", "way", "GB/s", "least...most", "host, us"], rows)
+            + ["", "For whole rows the copy engine is taken all the same from runs of 32 KiB on: beside attention, kernels wait for SMs.", ""])
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--results", type=pathlib.Path, default=HERE / "results")
+    folder = arguments.parse_args().results
+    page = ["# The device, piece by piece", "",
+            "Made by `bench/gpu.py` from the `.jsonl` files beside it, measured on one NVIDIA H200 with 16 cores, CUDA 13.0, 2026-11-30.",
+            "TTFT and its budgets are on [a page of their own](ttft.md).", ""]
+    for name, make in (("event_wait", event_wait), ("gate", gate), ("s3_to_device", s3_to_device),
+                       ("kv_kernels", kv_kernels)):
+        found = lines(folder, name)
+        page += make(found) if found else [f"`{name}`: no figures.", ""]
+    (folder / "gpu.md").write_text("\n".join(page).rstrip() + "\n")
+    print(f"gpu.py: {folder / 'gpu.md'}")
+
+
+if __name__ == "__main__":
+    main()
