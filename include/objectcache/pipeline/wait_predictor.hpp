@@ -26,6 +26,11 @@ public:
     /** An event of this kind was reached `took` after it was recorded. */
     void observe(duration took) noexcept
     {
+        if (late_ >= duration::zero()) { // now, and not while an event is waited for: its looks are planned
+            const duration off = std::clamp(late_, oversleep, longest_oversleep) - early_;
+            early_ += off > duration::zero() ? off / 2 : off / 16; // to be late costs more than to be early
+            late_ = duration(-1);
+        }
         if (!seen_) {
             seen_ = true;
             mean_ = took;
@@ -37,12 +42,8 @@ public:
         mean_ += (took - mean_) / 8;
     }
 
-    /** A look that was to come then came so much later. */
-    void woke(duration late) noexcept
-    {
-        const duration off = std::clamp(late, oversleep, longest_oversleep) - early_;
-        early_ += off > duration::zero() ? off / 2 : off / 16; // to be late costs more than to be early
-    }
+    /** A look came so much later than it was planned. */
+    void woke(duration late) noexcept { late_ = std::max(late_, late); }
 
     /** How long after recording to look for the first time. */
     [[nodiscard]] duration first_look() const noexcept
@@ -70,6 +71,7 @@ private:
     duration mean_{};
     duration deviation_{};
     duration early_ = oversleep;
+    duration late_{-1}; // the latest look since an event was reached; none: below zero
 };
 
 } // namespace objectcache

@@ -45,15 +45,21 @@ TEST_CASE("a thread that wakes up late is woken earlier, and the foretold end st
     wait_predictor p;
     for (int i = 0; i < 64; ++i)
         p.observe(20ms);
-    for (int i = 0; i < 8; ++i)
-        p.woke(300us);
+    const auto sleep = [&](duration late, int times) {
+        for (int i = 0; i < times; ++i) {
+            const duration planned = p.first_look();
+            p.woke(late);
+            CHECK(p.first_look() == planned); // not while it is waited for
+            p.observe(20ms);
+        }
+    };
+    sleep(300us, 8);
     CHECK(p.first_look() < 20ms - 290us);
     CHECK(p.first_look() > 20ms - 400us);
     CHECK(p.next_look(20ms) == duration::zero());
-    for (int i = 0; i < 100; ++i)
-        p.woke(1us);
+    sleep(1us, 100);
     CHECK(p.first_look() > 20ms - 80us); // forgotten again
-    p.woke(1s);
+    sleep(1s, 1);
     CHECK(p.first_look() > 20ms - 2 * wait_predictor::longest_oversleep);
 }
 
