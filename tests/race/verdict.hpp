@@ -3,6 +3,7 @@
 
 #include <race/place.hpp>
 
+#include <objectcache/kv/object_name.hpp>
 #include <objectcache/s3/large_object.hpp>
 
 #include <map>

@@ -36,7 +36,8 @@ class linked_tier : public memory_tier {
 public:
     using memory_tier::memory_tier;
 
-    asio::awaitable<status> read(std::string key, byte_range range, byte_span into, deadline until)
+    asio::awaitable<status> read(std::string key, byte_range range, byte_span into, deadline until,
+                                 read_observer* = nullptr)
     {
         timer arrival(get_executor());
         free_at = std::max(free_at, arrival.now() + latency) +
