@@ -126,9 +126,9 @@ TEST_CASE("layers without a manifest are orphans, once all of them are old")
     m.add_layers(b, 5, {0}, time_point::max());
     auto got = b.judge();
     const auto all = [&](std::size_t chunk, verdict what) {
-        for (const auto& [key, found] : got)
-            if (key.find(m.chain[chunk].hex()) != key.npos)
-                CHECK_MESSAGE(found == what, key);
+        for (const auto& entry : got) // no binding: clang 14 lets no lambda see one
+            if (entry.first.find(m.chain[chunk].hex()) != entry.first.npos)
+                CHECK_MESSAGE(entry.second == what, entry.first);
     };
     all(0, verdict::orphan);
     all(1, verdict::keep);
@@ -348,10 +348,11 @@ TEST_CASE("property: verdicts are those of an oracle that knows every chunk")
             }
         }
         const auto got = b.judge();
-        for (const auto& [key, what] : expected) {
-            const verdict found = got.at(key);
-            CHECK_MESSAGE(found == what, key << ": " << name(found) << ", not " << name(what));
-            ++seen[what];
+        for (const auto& entry : expected) {
+            const verdict found = got.at(entry.first);
+            CHECK_MESSAGE(found == entry.second,
+                          entry.first << ": " << name(found) << ", not " << name(entry.second));
+            ++seen[entry.second];
         }
         // Nothing that is superseded was the last to hold its chunk.
         for (const stored& s : segments)
