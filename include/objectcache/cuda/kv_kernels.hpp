@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/cuda/detail/driver.hpp>
 #include <objectcache/cuda/detail/kv_compile.hpp>
 #include <objectcache/cuda/kv_batch.hpp>
 
@@ -40,9 +41,12 @@ public:
         runtime_kv_kernels out;
         decltype(&::cuLibraryLoadData) load = nullptr;
         decltype(&::cuLibraryGetKernel) get = nullptr;
-        if (!find("cuLibraryLoadData", load) || !find("cuLibraryGetKernel", get) ||
-            !find("cuLibraryUnload", out.unload_) || !find("cuLaunchKernel", out.launch_))
-            return failed("the driver's functions", "not found, a driver of CUDA 12 has them");
+        for (const status& found : {detail::driver::entry("cuLibraryLoadData", load),
+                                    detail::driver::entry("cuLibraryGetKernel", get),
+                                    detail::driver::entry("cuLibraryUnload", out.unload_),
+                                    detail::driver::entry("cuLaunchKernel", out.launch_)})
+            if (!found.ok())
+                return found;
         auto image = detail::compile_kv_kernels(major * 10 + minor);
         if (!image)
             return image.error();
@@ -90,21 +94,6 @@ private:
         std::swap(kernels_, other.kernels_);
         std::swap(unload_, other.unload_);
         std::swap(launch_, other.launch_);
-    }
-
-    template <class F>
-    static bool find(const char* name, F& function) noexcept
-    {
-        void* found = nullptr;
-        cudaDriverEntryPointQueryResult what{};
-#if CUDART_VERSION >= 12050
-        const cudaError_t error =
-            cudaGetDriverEntryPointByVersion(name, &found, 12000, cudaEnableDefault, &what);
-#else
-        const cudaError_t error = cudaGetDriverEntryPoint(name, &found, cudaEnableDefault, &what);
-#endif
-        function = reinterpret_cast<F>(found);
-        return error == cudaSuccess && what == cudaDriverEntryPointSuccess && found != nullptr;
     }
 
     CUlibrary library_ = nullptr;
