@@ -39,8 +39,8 @@ struct storage_costs {
 struct layout_cost {
     std::uint64_t store_requests = 0; ///< PUTs, when nothing of it is stored yet
     std::uint64_t stored_bytes = 0;   ///< of all its objects
-    /** HEADs and LISTs of a cold match that finds all of it. One that ends inside may take a second round, and at most
-        as many again. */
+    /** HEADs and LISTs of a cold match that finds all of it. One that ends inside may take a second round, and a listing or
+        about a square root of HEADs more. */
     std::uint64_t match_heads = 0;
     std::uint64_t match_lists = 0;
     std::uint64_t load_requests = 0; ///< GETs, all layers

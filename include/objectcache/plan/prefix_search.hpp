@@ -31,18 +31,20 @@ struct layout_set {
     friend bool operator==(const layout_set&, const layout_set&) = default;
 };
 
-/** Finds the longest stored prefix of a sequence, whatever its chunks are stored as, in at most two rounds of parallel
-    questions.
+/** Finds the longest stored prefix of a sequence, whatever its chunks are stored as, in two rounds of parallel questions as a
+    rule. Every object that it says is there was asked for or listed: it does not infer.
 
     Names follow from the reader's own chain, so objects of chunks, and segments of whole regions, are asked for without
     looking. Only what a sequence left that ends or branches off inside a region has to be listed: where the prefix may end,
     and where a whole region is missing in front of one that is there. Round 1 asks for all whole regions, and lists
     the region that is known in part, or the only one; round 2 lists what round 1 left open, `most_open` regions of it where
     the prefix may end. The other layouts are searched meanwhile (presence_search). Further rounds are needed only when
-    all of those turn out to be there in pieces: where sequences branch off in so many regions one after the other.
+    all of those turn out to be there in pieces: where sequences branch off in so many regions one after the other, or the
+    layout changes again and again.
 
     @par Threads One at a time. A machine without I/O.
-    @par Cost Questions: one per whole region, and one or two listings as a rule; those of a presence_search per other layout. */
+    @par Cost Questions: one per whole region, and one or two listings as a rule; those of a presence_search per other layout:
+         as many as the prefix has chunks in it, and some square roots. */
 class prefix_search {
 public:
     enum class ask {
@@ -83,8 +85,12 @@ public:
 private:
     [[nodiscard]] std::size_t whole_regions() const noexcept { return chunks_ / per_region_; }
     [[nodiscard]] bool covered(std::size_t region, const std::vector<bool>& there) const;
+    /** Which chunks from `known` on are there. */
+    [[nodiscard]] std::vector<bool> stored() const;
+    [[nodiscard]] std::size_t end_at_most(const std::vector<bool>& there) const;
     void ask_for_segments(std::vector<question>& out);
-    void list_what_is_open(std::vector<question>& out);
+    void ask_for_objects(const std::vector<bool>& there, std::vector<question>& out);
+    void list_what_is_open(const std::vector<bool>& there, std::vector<question>& out);
     void find_continued();
 
     std::size_t chunks_, known_, per_region_;

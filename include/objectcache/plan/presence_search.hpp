@@ -6,60 +6,58 @@
 
 namespace objectcache {
 
-/** Finds which of n objects in a row are stored, in at most two rounds of parallel existence probes.
+/** Which of n objects in a row are stored: what to probe for, and what the answers say.
 
-    What is stored are runs: nearly always one, from the first on. Round 1 asks at about sqrt(n) evenly spaced places, the
-    first and the last among them; round 2 asks for every place between a present one and its absent neighbour. Between two
-    neighbours that are present, all is taken to be: a hole that no probe met shows itself when the object is read.
+    What is stored are runs: nearly always one, from the first on, or none. So the first round asks at about sqrt(n) evenly
+    spaced places, which tells about where runs end and costs little if there are none; then every place beside one that is
+    there is asked for. Nothing is taken to be there without an answer: a writer that died, or lifecycle rules, leave holes
+    that lie between two places that are there.
 
     @code
-    for (auto round = search.next_round(); !round.empty(); round = search.next_round())
+    auto round = search.first_round();
+    for (; !round.empty(); round = search.beside_present(objects))
         for (std::size_t index : round) search.report(index, exists(index)); // all of a round at once
     @endcode
 
     @par Threads One at a time. A machine without I/O.
-    @par Cost Probes for one run: n up to `one_round_limit`, at most 2 sqrt(n) + 2 above it; sqrt(n) more for each end of a
-         further run, of which `most_gaps` are looked at. */
+    @par Cost Probes for a run of p objects from the first on: n up to `one_round_limit`; above it sqrt(n) + 1 for a miss, at
+         most p + 2 sqrt(n) + 1 in two rounds for the rest. O(n) per round. */
 class presence_search {
 public:
     /** Few objects are asked for all at once: some probes too many cost less than a second round trip. */
     static constexpr std::size_t one_round_limit = 64;
-    static constexpr std::size_t most_gaps = 4;
 
-    struct interval {
-        std::size_t first = 0, end = 0;
-        friend bool operator==(const interval&, const interval&) = default;
-    };
+    explicit presence_search(std::size_t objects) : answers_(objects) {}
 
-    explicit presence_search(std::size_t objects);
+    /** Evenly spaced places, the first and the last among them; by rising index. */
+    [[nodiscard]] std::vector<std::size_t> first_round();
 
-    /** What to ask for now, by rising index; empty when nothing is left, or while answers are due. */
-    [[nodiscard]] std::vector<std::size_t> next_round();
+    /** Places before `end` that were not asked for and have an object that is there as their next neighbour among those that
+        were answered. */
+    [[nodiscard]] std::vector<std::size_t> beside_present(std::size_t end);
+
+    /** If `index` was not asked for: it, and all up to the neighbours that were. */
+    [[nodiscard]] std::vector<std::size_t> around(std::size_t index);
 
     /** An answer; a probe that failed counts as absent. Only the first answer for an index that was asked counts. */
     void report(std::size_t index, bool present);
 
-    /** Nothing is left to ask, and every answer has come. */
-    [[nodiscard]] bool done() const noexcept { return stage_ == stage::over; }
-
-    /** What is there, as far as the answers so far vouch for it; an answer that is due counts as absent. */
-    [[nodiscard]] std::vector<interval> present() const;
+    /** Asked for, and there; or not there. */
+    [[nodiscard]] bool present(std::size_t index) const noexcept { return is(index, answer::present); }
+    [[nodiscard]] bool absent(std::size_t index) const noexcept { return is(index, answer::absent); }
 
 private:
-    enum class answer : unsigned char { due, present, absent };
-    struct probe {
-        std::size_t index = 0;
-        answer known = answer::due;
-    };
-    enum class stage : unsigned char { first_round, first_answers, second_round, second_answers, over };
+    enum class answer : unsigned char { none, due, present, absent };
 
-    /** The places between a present probe and an absent neighbour. */
-    [[nodiscard]] std::vector<std::size_t> gaps() const;
+    [[nodiscard]] bool is(std::size_t index, answer what) const noexcept
+    {
+        return index < answers_.size() && answers_[index] == what;
+    }
+    void ask(std::size_t index, std::vector<std::size_t>& out);
+    /** The end of the places from `first` on that were not asked for. */
+    [[nodiscard]] std::size_t end_of_unasked(std::size_t first) const;
 
-    std::size_t objects_;
-    std::vector<probe> probes_; // all that were asked, by rising index
-    std::size_t due_ = 0;
-    stage stage_ = stage::first_round;
+    std::vector<answer> answers_;
 };
 
 } // namespace objectcache

@@ -235,8 +235,10 @@ TEST_CASE("whatever is stored, and in whatever order answers come, the result is
     std::mt19937 random(11);
     const auto below = [&](std::size_t n) { return random() % n; };
     for (int round = 0; round < 3000; ++round) {
-        const std::size_t chunks = 1 + below(60);
+        // Up to 64 chunks are asked for one by one, more of them at some places first.
+        const std::size_t chunks = 1 + below(round % 3 == 0 ? 400 : 60);
         store there;
+        const std::size_t rare = 1 + below(40);
         for (std::size_t i = 0; i < chunks; ++i) {
             if (below(3) == 0)
                 there.objects.insert(i);
@@ -246,6 +248,9 @@ TEST_CASE("whatever is stored, and in whatever order answers come, the result is
                 const std::size_t size = 1 + below(N - i % N), used = 1 + below(size);
                 there.add(i, size, std::min(used, chunks - i));
             }
+            // Long runs, in which few are missing.
+            if (round % 2 == 0 && below(rare) != 0)
+                (i / 70 % 2 == 0 ? there.objects : there.manifests).insert(i);
         }
         const std::size_t known = below(chunks + 1);
         const outcome found = run(there, chunks, known, {}, &random);
@@ -253,8 +258,34 @@ TEST_CASE("whatever is stored, and in whatever order answers come, the result is
         for (std::size_t i = known; i < end; ++i)
             REQUIRE(there.has(i));
         if (end < chunks)
-            REQUIRE_FALSE(there.has(end)); // all are asked for: there are fewer than 64 chunks
+            REQUIRE_FALSE(there.has(end));
     }
+}
+
+TEST_CASE("a hole that a killed writer left between two probes ends the prefix")
+{
+    for (const layout where : {layout::chunk_objects, layout::layer_objects})
+        for (std::size_t hole = 0; hole < 200; ++hole) {
+            store there;
+            auto& stored = where == layout::chunk_objects ? there.objects : there.manifests;
+            for (std::size_t i = 0; i < 200; ++i)
+                if (i != hole)
+                    stored.insert(i);
+            const outcome found = run(there, 200, 0, layout_set::only(where));
+            REQUIRE(found.places.size() == hole);
+            REQUIRE(found.rounds <= 2);
+        }
+}
+
+TEST_CASE("in two rounds even where the layout changes between two probes")
+{
+    store there; // of the layouts' first probes, 15 apart, none meets the objects
+    there.add_sequence(48);
+    for (std::size_t i = 48; i < 57; ++i)
+        there.objects.insert(i);
+    const outcome found = run(there, 200);
+    CHECK(found.places.size() == 57);
+    CHECK(found.rounds <= 3);
 }
 
 TEST_CASE("ended early, the answers so far vouch for the places")

@@ -6,7 +6,6 @@
 #include <objectcache/kv/segment.hpp>
 #include <objectcache/plan/layout_policy.hpp>
 #include <objectcache/plan/load_plan.hpp>
-#include <objectcache/plan/presence_search.hpp>
 
 #include <algorithm>
 
@@ -44,12 +43,6 @@ OBJECTCACHE_DECL std::uint64_t puts_of(std::uint64_t object, const storage_costs
     return (object + costs.part_bytes - 1) / costs.part_bytes + 2;
 }
 
-/** Probes of a search that finds everything. */
-OBJECTCACHE_DECL std::uint64_t probes_of(std::size_t places)
-{
-    return presence_search(places).next_round().size();
-}
-
 /** Bytes per second of `under_way` parallel reads of `size` bytes each. */
 OBJECTCACHE_DECL double read_rate(double size, double under_way, const storage_costs& costs) noexcept
 {
@@ -71,13 +64,13 @@ OBJECTCACHE_DECL layout_cost cost_of(layout where, const kv_geometry& geometry, 
     case layout::layer_objects:
         out.store_requests = chunks * (layers + 1);
         out.stored_bytes = out.loaded_bytes + chunks * header_bytes;
-        out.match_heads = detail::probes_of(chunks);
+        out.match_heads = chunks;
         out.load_requests = layers * chunks;
         break;
     case layout::chunk_objects:
         out.store_requests = chunks;
         out.stored_bytes = chunks * object_bytes(where, geometry);
-        out.match_heads = detail::probes_of(chunks);
+        out.match_heads = chunks;
         out.load_requests = chunks * detail::reads_of_a_chunk(
                                          geometry.layers, detail::layers_of_a_read(geometry, chunks, costs));
         break;

@@ -44,19 +44,50 @@ OBJECTCACHE_DECL bool prefix_search::covered(std::size_t region, const std::vect
     return true;
 }
 
-OBJECTCACHE_DECL void prefix_search::list_what_is_open(std::vector<question>& out)
+OBJECTCACHE_DECL std::vector<bool> prefix_search::stored() const
 {
     std::vector<bool> there(chunks_ - known_);
-    for (const presence_search* search : {&objects_, &manifests_})
-        for (const auto& run : search->present())
-            std::fill(there.begin() + static_cast<std::ptrdiff_t>(run.first),
-                      there.begin() + static_cast<std::ptrdiff_t>(run.end), true);
-    std::size_t last = 0; // region behind the last that has a segment
-    for (const stored_run& run : segments_) {
+    for (std::size_t i = 0; i < there.size(); ++i)
+        there[i] = objects_.present(i) || manifests_.present(i);
+    for (const stored_run& run : segments_)
         for (std::size_t chunk = std::max(run.first, known_); chunk < run.end(); ++chunk)
             there[chunk - known_] = true;
+    return there;
+}
+
+/** The first chunk that every layout was asked for in vain; counted from `known`. */
+OBJECTCACHE_DECL std::size_t prefix_search::end_at_most(const std::vector<bool>& there) const
+{
+    for (std::size_t i = 0; i < there.size(); ++i)
+        if (!there[i] && (!layouts_.chunk_objects || objects_.absent(i)) &&
+            (!layouts_.layer_objects || manifests_.absent(i)) &&
+            (!layouts_.segment_objects || listed_[(known_ + i) / per_region_]))
+            return i;
+    return there.size();
+}
+
+OBJECTCACHE_DECL void prefix_search::ask_for_objects(const std::vector<bool>& there,
+                                                     std::vector<question>& out)
+{
+    const std::size_t end = end_at_most(there);
+    // Where one layout ends another may go on, with a run that lies between two places it was asked for.
+    const auto open = static_cast<std::size_t>(std::find(there.begin(), there.end(), false) - there.begin());
+    const auto ask_for = [&](ask what, presence_search& in) {
+        for (const std::size_t index : in.beside_present(end))
+            out.push_back({what, known_ + index});
+        for (const std::size_t index : in.around(open))
+            out.push_back({what, known_ + index});
+    };
+    ask_for(ask::chunk, objects_);
+    ask_for(ask::manifest, manifests_);
+}
+
+OBJECTCACHE_DECL void prefix_search::list_what_is_open(const std::vector<bool>& there,
+                                                       std::vector<question>& out)
+{
+    std::size_t last = 0; // region behind the last that has a segment
+    for (const stored_run& run : segments_)
         last = std::max(last, (run.end() - 1) / per_region_ + 1);
-    }
     unsigned open = 0;
     for (std::size_t region = known_ / per_region_; region < listed_.size(); ++region) {
         if (covered(region, there))
@@ -76,15 +107,18 @@ OBJECTCACHE_DECL std::vector<prefix_search::question> prefix_search::next_round(
     std::vector<question> out;
     if (due_ != 0 || over_)
         return out;
-    for (const std::size_t index : objects_.next_round())
-        out.push_back({ask::chunk, known_ + index});
-    for (const std::size_t index : manifests_.next_round())
-        out.push_back({ask::manifest, known_ + index});
-    if (layouts_.segment_objects) {
-        if (begun_)
-            list_what_is_open(out);
-        else
+    if (!begun_) {
+        for (const std::size_t index : objects_.first_round())
+            out.push_back({ask::chunk, known_ + index});
+        for (const std::size_t index : manifests_.first_round())
+            out.push_back({ask::manifest, known_ + index});
+        if (layouts_.segment_objects)
             ask_for_segments(out);
+    } else {
+        const std::vector<bool> there = stored();
+        ask_for_objects(there, out);
+        if (layouts_.segment_objects)
+            list_what_is_open(there, out);
     }
     begun_ = true;
     over_ = out.empty();
@@ -139,11 +173,6 @@ OBJECTCACHE_DECL void prefix_search::report(const question&, std::vector<stored_
 OBJECTCACHE_DECL std::vector<chunk_place> prefix_search::places() const
 {
     std::vector<chunk_place> out;
-    const auto in = [](const std::vector<presence_search::interval>& runs, std::size_t index) {
-        return std::any_of(runs.begin(), runs.end(),
-                           [&](const auto& run) { return run.first <= index && index < run.end; });
-    };
-    const auto objects = objects_.present(), manifests = manifests_.present();
     for (std::size_t chunk = known_; chunk < chunks_;) {
         // Of several segments the one that reaches farthest: fewest requests.
         const stored_run* best = nullptr;
@@ -153,10 +182,10 @@ OBJECTCACHE_DECL std::vector<chunk_place> prefix_search::places() const
         if (best != nullptr) {
             for (; chunk < best->end(); ++chunk)
                 out.push_back(best->at(chunk));
-        } else if (in(objects, chunk - known_)) {
+        } else if (objects_.present(chunk - known_)) {
             out.push_back({layout::chunk_objects});
             ++chunk;
-        } else if (in(manifests, chunk - known_)) {
+        } else if (manifests_.present(chunk - known_)) {
             out.push_back({layout::layer_objects});
             ++chunk;
         } else {
