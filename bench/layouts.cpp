@@ -8,6 +8,7 @@
 #include <objectcache/store/measure_costs.hpp>
 #include <objectcache/store/s3_tier.hpp>
 #include <objectcache/testing/observed_tier.hpp>
+#include <objectcache/testing/run_coroutine.hpp>
 #include <objectcache/testing/s3_server.hpp>
 
 #include <CLI/App.hpp>
@@ -112,20 +113,6 @@ struct side {
     kv_cache kv;
 };
 
-template <class T>
-T run(asio::io_context& io, asio::awaitable<T> todo)
-{
-    std::optional<T> out;
-    asio::co_spawn(io, std::move(todo), [&](std::exception_ptr e, T value) {
-        if (e)
-            std::rethrow_exception(e);
-        out = std::move(value);
-    });
-    io.restart();
-    io.run();
-    return std::move(*out);
-}
-
 struct memory {
     memory(const oc::kv_geometry& g, std::size_t tokens)
         : part(tokens * g.row_bytes())
@@ -173,7 +160,7 @@ void measure(const oc::testing::s3_server& server, const settings& s, const oc::
     oc::measure_options how;
     how.given = s.prices;
     const auto began = steady::now();
-    const auto costs = run(io, oc::measure_costs(tier, how, asio::use_awaitable));
+    const auto costs = oc::testing::run_to_end(io, oc::measure_costs(tier, how, asio::use_awaitable));
     if (!costs)
         throw std::runtime_error("measuring: " + costs.error().message());
     oc::storage_costs shaped = s.prices;
@@ -216,7 +203,7 @@ void one_run(const settings& s)
 
     side writer(*server, s);
     auto began = steady::now();
-    const auto stored = run(writer.io, store(writer.kv, where, tokens, from));
+    const auto stored = oc::testing::run_to_end(writer.io, store(writer.kv, where, tokens, from));
     const double store_seconds = seconds_since(began);
     if (!stored.failed.ok())
         throw std::runtime_error("store: " + stored.failed.message());
@@ -225,7 +212,7 @@ void one_run(const settings& s)
     for (std::uint32_t round = 0; round < s.rounds; ++round) {
         side reader(*server, s);
         began = steady::now();
-        const auto found = run(reader.io, match(reader.kv, where, tokens));
+        const auto found = oc::testing::run_to_end(reader.io, match(reader.kv, where, tokens));
         const double match_seconds = seconds_since(began);
         if (found.tokens() != s.context)
             throw std::runtime_error("not all of it was found");
@@ -233,7 +220,7 @@ void one_run(const settings& s)
         reader.tier.observer() = {};
         const double cpu = cpu_seconds();
         began = steady::now();
-        const auto loaded = run(reader.io, load(reader.kv, found, into));
+        const auto loaded = oc::testing::run_to_end(reader.io, load(reader.kv, found, into));
         const double load_seconds = seconds_since(began);
         if (!loaded.failed.ok())
             throw std::runtime_error("load: " + loaded.failed.message());

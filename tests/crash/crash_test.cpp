@@ -12,20 +12,22 @@
 
 #include <objectcache/cache.hpp>
 #include <objectcache/device/host_device.hpp>
+#include <objectcache/kv/hash_chain.hpp>
+#include <objectcache/kv/object_key.hpp>
 #include <objectcache/store/collector.hpp>
-#include <objectcache/testing/s3_server.hpp>
 
 #include <support/kv_fixture.hpp>
+#include <support/s3_place.hpp>
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
+#include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <sys/wait.h>
 #include <vector>
@@ -35,23 +37,13 @@ namespace {
 namespace oc = objectcache;
 namespace asio = boost::asio;
 
-struct failure : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-void check(bool holds, const std::string& what)
-{
-    if (!holds)
-        throw failure(what);
-}
-
-/** Where the server is and who we are; a child gets it as arguments. */
-struct place {
-    std::string url, key, secret;
-};
+using oc::testing::run_to_end;
+using support::check;
+using place = support::s3_place;
 
 /** What is stored: small chunks, or segments of 24 MiB that need several parts of S3's least size. */
 struct work {
-    explicit work(oc::layout l) : where(l)
+    explicit work(oc::layout l, std::size_t n = 6) : where(l), chunks(n)
     {
         if (where == oc::layout::segment_objects) {
             shape.layers = 3, shape.kv_heads = 8, shape.head_size = 128, shape.tokens_per_chunk = 64;
@@ -79,33 +71,11 @@ struct work {
         }
     }
     oc::layout where;
+    std::size_t chunks;
     oc::kv_geometry shape = kv_fixture::geometry();
-    std::size_t chunks = 6;
     oc::scope named = kv_fixture::scope();
     std::vector<oc::token_id> tokens;
 };
-
-oc::s3::client connect(asio::io_context& io, const place& at)
-{
-    oc::s3::credentials who;
-    who.access_key_id = at.key;
-    who.secret_access_key = at.secret;
-    return oc::s3::client(io.get_executor(), *oc::s3::endpoint::parse(at.url), who);
-}
-
-template <class T>
-T run(asio::io_context& io, asio::awaitable<T> todo)
-{
-    std::optional<T> out;
-    asio::co_spawn(io, std::move(todo), [&](std::exception_ptr e, T value) {
-        if (e)
-            std::rethrow_exception(e);
-        out = std::move(value);
-    });
-    io.restart();
-    io.run();
-    return std::move(*out);
-}
 
 template <class Tier>
 asio::awaitable<oc::store_report> store(oc::cache<oc::host_device, Tier>& kv, const work& w,
@@ -120,14 +90,14 @@ asio::awaitable<oc::store_report> store(oc::cache<oc::host_device, Tier>& kv, co
 int writer(const work& w, const place& at, const std::string& prefix, unsigned k, crash::death::when when)
 {
     asio::io_context io(1);
-    crash::killing_tier tier(oc::s3_tier(io.get_executor(), connect(io, at), "crash"),
+    crash::killing_tier tier(oc::s3_tier(io.get_executor(), at.client(io), "crash"),
                              crash::death(io.get_executor(), k, when));
     oc::host_device device;
     auto kv = oc::cache<oc::host_device, crash::killing_tier>::create(tier, device, w.options(prefix));
     check(kv.ok(), "no cache");
     kv_fixture::memory from(w.shape, w.tokens.size());
     w.fill(from);
-    const oc::store_report report = run(io, store(*kv, w, from));
+    const oc::store_report report = run_to_end(io, store(*kv, w, from));
     return report.failed.ok() ? 0 : 1;
 }
 
@@ -156,12 +126,12 @@ asio::awaitable<reading> read(reader_cache& kv, const work& w, kv_fixture::memor
 reading fresh_reader(const work& w, const place& at, const std::string& prefix, kv_fixture::memory& expected)
 {
     asio::io_context io(1);
-    oc::s3_tier tier(io.get_executor(), connect(io, at), "crash");
+    oc::s3_tier tier(io.get_executor(), at.client(io), "crash");
     oc::host_device device;
     auto kv = reader_cache::create(tier, device, w.options(prefix));
     kv_fixture::memory into(w.shape, w.tokens.size());
     into.clear();
-    const reading out = run(io, read(*kv, w, into));
+    const reading out = run_to_end(io, read(*kv, w, into));
     for (oc::layer_id layer = 0; layer < w.shape.layers; ++layer) {
         const std::size_t rows = out.usable * w.shape.tokens_per_chunk;
         check(into.rows_of(layer, rows) == expected.rows_of(layer, rows), "wrong KV");
@@ -176,7 +146,8 @@ std::size_t collect(const place& at, const std::string& prefix)
     oc::collector_options how;
     how.remove = true;
     how.grace = how.settle = {};
-    const oc::collector_report done = run(io, oc::collect_garbage(connect(io, at), "crash", prefix, how));
+    const oc::collector_report done =
+        run_to_end(io, oc::collect_garbage(at.client(io), "crash", prefix, how));
     check(done.failed.ok(), "collector: " + done.failed.message());
     check(done.of(oc::verdict::foreign).objects == 0, "a key that is none of ours");
     check(done.of(oc::verdict::young).objects == 0, "something is young without a grace");
@@ -191,10 +162,10 @@ int spawn_writer(const char* self, const work& w, const place& at, const std::st
     const pid_t child = ::fork();
     check(child >= 0, "fork");
     if (child == 0) {
-        const std::string layout(oc::name(w.where)), number = std::to_string(k),
-                                                     moment = std::to_string(when);
-        ::execl("/proc/self/exe", self, "--writer", layout.c_str(), at.url.c_str(), at.key.c_str(),
-                at.secret.c_str(), prefix.c_str(), number.c_str(), moment.c_str(), nullptr);
+        const std::string layout(oc::name(w.where)),
+            chunks = std::to_string(w.chunks), number = std::to_string(k), moment = std::to_string(when);
+        ::execl("/proc/self/exe", self, "--writer", layout.c_str(), chunks.c_str(), at.url.c_str(),
+                at.key.c_str(), at.secret.c_str(), prefix.c_str(), number.c_str(), moment.c_str(), nullptr);
         ::_exit(127);
     }
     int status = 0;
@@ -202,9 +173,62 @@ int spawn_writer(const char* self, const work& w, const place& at, const std::st
     return status;
 }
 
+bool was_killed(int status)
+{
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+bool succeeded(int status)
+{
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 struct totals {
     unsigned points = 0, complete = 0, part = 0, empty = 0;
     std::size_t collected = 0;
+};
+
+/** What one writer leaves in one place, and what becomes of it. */
+class scene {
+public:
+    scene(const char* self, const work& w, const place& at, kv_fixture::memory& expected, std::string prefix)
+        : self_(self)
+        , work_(w)
+        , at_(at)
+        , expected_(expected)
+        , prefix_(std::move(prefix))
+    {}
+
+    [[nodiscard]] bool kill_writer(unsigned k, int when) const
+    {
+        const int ended = spawn_writer(self_, work_, at_, prefix_, k, when);
+        demand(was_killed(ended) || succeeded(ended),
+               "the writer failed by itself: " + std::to_string(ended));
+        return was_killed(ended);
+    }
+    [[nodiscard]] reading look() const
+    {
+        const reading out = fresh_reader(work_, at_, prefix_, expected_);
+        demand(out.failed.ok(), out.failed.message());
+        demand(out.usable == out.matched, "a match that cannot be loaded");
+        return out;
+    }
+    void clean(totals& sum) const { sum.collected += collect(at_, prefix_); }
+    /** Somebody stores all of it again, and it is collected what nobody needs. */
+    void mend(totals& sum) const
+    {
+        demand(succeeded(spawn_writer(self_, work_, at_, prefix_, 0, 0)), "the second writer failed");
+        demand(look().usable == work_.chunks, "not mended");
+        clean(sum);
+        demand(look().usable == work_.chunks, "collected too much");
+    }
+    void demand(bool holds, const std::string& what) const { check(holds, prefix_ + ": " + what); }
+
+private:
+    const char* self_;
+    const work& work_;
+    const place& at_;
+    kv_fixture::memory& expected_;
+    std::string prefix_;
 };
 
 void survive(const char* self, const work& w, const place& at, bool at_once, totals& sum)
@@ -213,51 +237,80 @@ void survive(const char* self, const work& w, const place& at, bool at_once, tot
     w.fill(expected);
     for (int when = 0; when < 2; ++when)
         for (unsigned k = 1;; ++k) {
-            const std::string prefix =
-                std::string(oc::name(w.where)) + '-' + std::to_string(when) + '-' + std::to_string(k) + '/';
-            const int ended = spawn_writer(self, w, at, prefix, k, when);
-            const bool killed = WIFSIGNALED(ended) && WTERMSIG(ended) == SIGKILL;
-            check(killed || (WIFEXITED(ended) && WEXITSTATUS(ended) == 0),
-                  prefix + ": the writer failed by itself: " + std::to_string(ended));
-            const reading left = fresh_reader(w, at, prefix, expected);
-            check(left.failed.ok(), prefix + ": " + left.failed.message());
-            check(left.usable == left.matched, prefix + ": a match that cannot be loaded");
+            const scene here(self, w, at, expected,
+                             std::string(oc::name(w.where)) + '-' + std::to_string(when) + '-' +
+                                 std::to_string(k) + '/');
+            const bool killed = here.kill_writer(k, when);
+            const reading left = here.look();
             if (!killed) {
-                check(left.matched == w.chunks, prefix + ": stored, and not found");
+                here.demand(left.matched == w.chunks, "stored, and not found");
                 break;
             }
             ++sum.points;
             ++(left.matched == w.chunks ? sum.complete : left.matched == 0 ? sum.empty : sum.part);
-            const auto clean = [&] { sum.collected += collect(at, prefix); };
             // Before anybody stores it again, too; but not where the last request of the dead may still be at work: a
             // collector that gives no grace would take its layers away under it.
             if (at_once && k % 2 == 0) {
-                clean();
-                check(fresh_reader(w, at, prefix, expected).usable >= left.usable,
-                      prefix + ": collected too much");
+                here.clean(sum);
+                here.demand(here.look().usable >= left.usable, "collected too much");
             }
-            const int again = spawn_writer(self, w, at, prefix, 0, 0);
-            check(WIFEXITED(again) && WEXITSTATUS(again) == 0, prefix + ": the second writer failed");
-            check(fresh_reader(w, at, prefix, expected).usable == w.chunks, prefix + ": not mended");
-            clean();
-            check(fresh_reader(w, at, prefix, expected).usable == w.chunks, prefix + ": collected too much");
+            here.mend(sum);
         }
 }
 
-asio::awaitable<oc::status> make_bucket(oc::s3::client c)
+/** Many chunks, of which one is still on the way when the writer dies, and those behind it are stored. A reader that asked
+    here and there would see nothing of the hole. */
+unsigned survive_holes(const char* self, const work& w, const place& at, oc::testing::s3_server& server,
+                       totals& sum)
 {
-    oc::status s = co_await c.create_bucket("crash");
-    co_return s == oc::errc::already_exists ? oc::status() : s;
+    kv_fixture::memory expected(w.shape, w.tokens.size());
+    w.fill(expected);
+    const oc::digest scope = oc::scope_id(w.named).value();
+    const auto chain = oc::hash_chain(scope, w.tokens, w.shape.tokens_per_chunk);
+    unsigned holes = 0;
+    for (const std::size_t hole : {1u, 25u, 44u}) {
+        const std::string prefix = std::string(oc::name(w.where)) + "-hole-" + std::to_string(hole) + '/';
+        const oc::key_space keys{prefix, scope};
+        const auto key_of = [&](std::size_t chunk) {
+            return w.where == oc::layout::chunk_objects ? oc::chunk_key(keys, chain[chunk])
+                                                        : oc::manifest_key(keys, chain[chunk]);
+        };
+        const auto held = std::make_shared<std::atomic<bool>>(false);
+        server.set_responder([key = key_of(hole), held](const oc::testing::s3_request& r) {
+            using fault = oc::testing::s3_fault;
+            const bool hold = r.method == "PUT" && r.key == key && !held->exchange(true);
+            return hold ? fault::stall(fault::point::request_head) : fault();
+        });
+        const scene here(self, w, at, expected, prefix);
+        const unsigned per_chunk = w.where == oc::layout::chunk_objects ? 1 : w.shape.layers + 1;
+        here.demand(here.kill_writer(70 * per_chunk, 0), "the writer ended before it was killed");
+        here.demand(*held, "nothing was held up");
+        const reading left = here.look();
+        here.demand(left.matched == hole,
+                    "the prefix should end at the hole, and has " + std::to_string(left.matched) + " chunks");
+        const auto objects = server.objects();
+        const auto behind = std::count_if(objects.begin(), objects.end(), [&](const auto& object) {
+            for (std::size_t chunk = hole + 1; chunk < chain.size(); ++chunk)
+                if (object.key == key_of(chunk))
+                    return true;
+            return false;
+        });
+        here.demand(behind > 10, "too little behind the hole");
+        here.mend(sum);
+        ++holes;
+    }
+    server.set_responder(nullptr);
+    return holes;
 }
 
 } // namespace
 
 int main(int argc, char** argv)
 try {
-    if (argc == 9 && std::string(argv[1]) == "--writer")
-        return writer(work(*oc::parse_layout(argv[2])), {argv[3], argv[4], argv[5]}, argv[6],
-                      static_cast<unsigned>(std::stoul(argv[7])),
-                      static_cast<crash::death::when>(std::stoi(argv[8])));
+    if (argc == 10 && std::string(argv[1]) == "--writer")
+        return writer(work(*oc::parse_layout(argv[2]), std::stoul(argv[3])), {argv[4], argv[5], argv[6]},
+                      argv[7], static_cast<unsigned>(std::stoul(argv[8])),
+                      static_cast<crash::death::when>(std::stoi(argv[9])));
 
     std::vector<oc::layout> layouts;
     for (int i = 1; i < argc; ++i)
@@ -265,23 +318,12 @@ try {
     if (layouts.empty())
         layouts = {oc::layout::segment_objects, oc::layout::chunk_objects, oc::layout::layer_objects};
 
-    place at;
-    std::optional<oc::testing::s3_server> server;
-    if (const char* url = std::getenv("RGW_URL")) {
-        at = {url, std::getenv("AWS_ACCESS_KEY_ID"), std::getenv("AWS_SECRET_ACCESS_KEY")};
-    } else {
-        server.emplace(std::move(*oc::testing::s3_server::start({})));
-        at = {server->endpoint_url(), server->credentials().access_key_id,
-              server->credentials().secret_access_key};
-    }
-    {
-        asio::io_context io(1);
-        const oc::status made = run(io, make_bucket(connect(io, at)));
-        check(made.ok(), made.message());
-    }
+    support::s3_site site;
+    const place& at = site.where();
+    at.make_bucket("crash");
     for (const oc::layout layout : layouts) {
         totals sum;
-        survive(argv[0], work(layout), at, server.has_value(), sum);
+        survive(argv[0], work(layout), at, site.own() != nullptr, sum);
         std::printf("%-16s %3u kill points survived: %u left everything, %u a part, %u nothing; %zu "
                     "leftovers collected\n",
                     std::string(oc::name(layout)).c_str(), sum.points, sum.complete, sum.part, sum.empty,
@@ -289,6 +331,15 @@ try {
         std::fflush(stdout);
         check(sum.points > 10, "that few kill points test nothing");
         check(sum.empty > 0 && sum.complete > 0, "kills that all left the same test nothing");
+    }
+    for (const oc::layout layout : layouts) {
+        if (layout == oc::layout::segment_objects || site.own() == nullptr)
+            continue;
+        totals sum;
+        const unsigned holes = survive_holes(argv[0], work(layout, 100), at, *site.own(), sum);
+        std::printf("%-16s %3u holes among 100 chunks survived\n", std::string(oc::name(layout)).c_str(),
+                    holes);
+        std::fflush(stdout);
     }
     return 0;
 } catch (const std::exception& e) {

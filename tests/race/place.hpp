@@ -8,15 +8,12 @@
 #include <objectcache/store/s3_tier.hpp>
 #include <objectcache/testing/observed_tier.hpp>
 
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/co_spawn.hpp>
+#include <support/s3_place.hpp>
+
 #include <boost/asio/io_context.hpp>
 
 #include <chrono>
 #include <cstdint>
-#include <exception>
-#include <optional>
-#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -24,28 +21,20 @@ namespace race {
 
 namespace asio = boost::asio;
 
-struct failure : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-inline void check(bool holds, const std::string& what)
-{
-    if (!holds)
-        throw failure(what);
-}
+using oc::testing::run_to_end;
+using support::check;
+using support::failure;
 
 inline constexpr const char* bucket = "race";
 
 /** Where the objects go. */
 struct place {
-    std::string url, key, secret, prefix;
+    support::s3_place server;
+    std::string prefix;
 
     [[nodiscard]] oc::s3_tier tier(asio::io_context& io) const
     {
-        oc::s3::credentials who;
-        who.access_key_id = key;
-        who.secret_access_key = secret;
-        return {io.get_executor(), oc::s3::client(io.get_executor(), *oc::s3::endpoint::parse(url), who),
-                bucket};
+        return {io.get_executor(), server.client(io), bucket};
     }
     [[nodiscard]] oc::cache_options options(oc::layout where) const
     {
@@ -131,20 +120,5 @@ struct request_counter {
 };
 using tier = oc::testing::observed_tier<oc::s3_tier, request_counter>;
 using cache = oc::cache<oc::host_device, tier>;
-
-/** Run it to its end, with whatever else is there to be run. */
-template <class T>
-T run(asio::io_context& io, asio::awaitable<T> todo)
-{
-    std::optional<T> out;
-    asio::co_spawn(io, std::move(todo), [&](std::exception_ptr e, T value) {
-        if (e)
-            std::rethrow_exception(e);
-        out = std::move(value);
-    });
-    io.restart();
-    io.run();
-    return std::move(*out);
-}
 
 } // namespace race

@@ -124,9 +124,9 @@ private:
         int ends[2];
         check(::pipe2(ends, O_CLOEXEC) == 0, "pipe");
         const std::string arguments[] = {"--worker",
-                                         where_.url,
-                                         where_.key,
-                                         where_.secret,
+                                         where_.server.url,
+                                         where_.server.key,
+                                         where_.server.secret,
                                          where_.prefix,
                                          std::to_string(++lives),
                                          std::to_string(when_.seed),
@@ -215,12 +215,6 @@ private:
     std::vector<runner> runners_;
 };
 
-asio::awaitable<oc::status> make_bucket(oc::s3::client c)
-{
-    oc::status s = co_await c.create_bucket(bucket);
-    co_return s == oc::errc::already_exists ? oc::status() : s;
-}
-
 double mib(std::uint64_t bytes)
 {
     return static_cast<double>(bytes) / (1 << 20);
@@ -271,7 +265,7 @@ void judge(const settings& s, const field& all, const verdict& left)
 
 int work(char** argv)
 {
-    const place where{argv[2], argv[3], argv[4], argv[5]};
+    const place where{{argv[2], argv[3], argv[4]}, argv[5]};
     const auto moment = [](const char* text) {
         return steady::time_point(steady::duration(std::stoll(text)));
     };
@@ -285,25 +279,9 @@ int hold_the_race(int argc, char** argv)
     const settings s = parse(argc, argv);
     std::printf("seed %" PRIu64 "\n", s.seed);
     std::fflush(stdout);
-    place where;
-    std::optional<oc::testing::s3_server> server;
-    if (const char* url = std::getenv("RGW_URL")) {
-        where = {url, std::getenv("AWS_ACCESS_KEY_ID"), std::getenv("AWS_SECRET_ACCESS_KEY"), {}};
-    } else {
-        oc::testing::s3_server_options how;
-        how.threads = 2;
-        server.emplace(oc::testing::s3_server::start(how).value());
-        where = {server->endpoint_url(),
-                 server->credentials().access_key_id,
-                 server->credentials().secret_access_key,
-                 {}};
-    }
-    where.prefix = std::to_string(s.seed) + '-' + std::to_string(::getpid()) + '/';
-    {
-        asio::io_context io(1);
-        const oc::status made = run(io, make_bucket(where.tier(io).client()));
-        check(made.ok(), made.message());
-    }
+    support::s3_site site(2);
+    const place where{site.where(), std::to_string(s.seed) + '-' + std::to_string(::getpid()) + '/'};
+    where.server.make_bucket(bucket);
     const auto now = steady::now();
     const schedule when{s.seed, s.sequences, now, now + std::chrono::seconds(s.seconds)};
     field all(argv[0], s, where, when);

@@ -48,7 +48,7 @@ public:
         verdict out;
         for (const world& w : worlds_)
             find_all(w, told, out.kinds[w.kind]);
-        race::run(io_, look_at_everything(*this, out));
+        (void)run_to_end(io_, look_at_everything(*this, out));
         for (const world& w : worlds_)
             sum_up(w, out);
         return out;

@@ -5,7 +5,6 @@
 #include <objectcache/kv/pages.hpp>
 #include <objectcache/kv/scope.hpp>
 #include <objectcache/kv/segment.hpp>
-#include <objectcache/plan/presence_search.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -132,10 +131,9 @@ inline std::vector<world> make_worlds(std::uint64_t seed, std::size_t sequences,
         out.back().grow(mix(seed + 3 * epoch + out.size()), count, most_chunks);
     };
     add("segments", small(64), {segment_objects}, 8, sequences, 160); // two and a half regions of 64
-    // At most as many chunks as a search asks for one by one: with more, a hole among the objects of one layout, which the
-    // other layouts make, is only met by who reads it (plan/presence_search.hpp).
+    // More chunks than a search asks for one by one: each layout leaves holes in the others (plan/presence_search.hpp).
     add("mixed", small(16), {segment_objects, segment_objects, chunk_objects, layer_objects}, 6, sequences,
-        oc::presence_search::one_round_limit);
+        160);
     // Segments of 24 MiB, which are uploaded in parts of the least size that S3 takes.
     if (epoch % 4 == 0)
         add("uploads", large, {segment_objects}, 1, 4, 40); // one and a quarter of 32

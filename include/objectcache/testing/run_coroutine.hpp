@@ -57,4 +57,25 @@ template <class Done>
     return finished;
 }
 
+/** For programs that measure or check for minutes: run `io` until it has nothing left to do, and return what the coroutine
+    returned. Rethrows what it threw.
+
+    @pre Nothing but the coroutine keeps `io` busy. */
+template <class T>
+[[nodiscard]] T run_to_end(asio::io_context& io, asio::awaitable<T> body)
+{
+    std::optional<T> out;
+    std::exception_ptr failed;
+    asio::co_spawn(io, std::move(body), [&](std::exception_ptr e, T value) {
+        failed = e;
+        if (!e)
+            out.emplace(std::move(value));
+    });
+    io.restart();
+    io.run();
+    if (failed)
+        std::rethrow_exception(failed);
+    return std::move(*out);
+}
+
 } // namespace objectcache::testing
