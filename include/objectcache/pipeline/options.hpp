@@ -21,7 +21,8 @@ struct cache_options {
     /** How new chunks are stored; unless it is said, as choose_layout() finds best for their shape and `costs`. All writers
         of a scope should agree, so that its prefixes are found with few questions. */
     std::optional<layout> stored_as;
-    /** What a request to the store takes, and what the link brings. */
+    /** What a request to the store takes, and what the link brings. What it says of connections, layers under way, coalescing
+        and parts is not asked for: this cache's own members are. */
     storage_costs costs;
     /** What else is looked for, beside the layout that is stored. A scope that is stored in one layout costs nothing more:
         once per `index_ttl` a process finds out by two listings of one key, beside the first match's questions. */
@@ -64,7 +65,14 @@ struct cache_options {
     /** What new chunks of that shape are stored as. */
     [[nodiscard]] layout layout_for(const kv_geometry& geometry) const
     {
-        return stored_as ? *stored_as : choose_layout(geometry, costs);
+        if (stored_as)
+            return *stored_as;
+        storage_costs own = costs;
+        own.connections = max_requests;
+        own.layers_under_way = prefetch_depth;
+        own.coalesce_bytes = coalesce_bytes;
+        own.part_bytes = part_bytes;
+        return choose_layout(geometry, own);
     }
 
     /** @par Errors `condition::invalid`, with the member's name. */
@@ -73,6 +81,8 @@ struct cache_options {
         const auto bad = [](const char* what) { return status(errc::invalid_argument, what); };
         if (stored_as && !supported(*stored_as))
             return bad("stored_as: no such layout");
+        if (!(costs.link_bytes_per_second > 0) || !(costs.request_seconds >= 0))
+            return bad("costs: link_bytes_per_second must be positive, request_seconds not negative");
         if (part_bytes == 0)
             return bad("part_bytes must not be 0");
         if (staging_bytes == 0)

@@ -71,7 +71,9 @@ public:
 
     /** It has arrived, or failed: then it says nothing about the link.
 
-        @param more others would have been sent if this pacer had let them: else a low rate says nothing */
+        @param more others would have been sent if this pacer had let them: else a low rate says nothing, unless requests
+                    get in each other's way
+        @param received as above; less than before where a request is sent again */
     void arrived(std::size_t number, bool complete, bool more, std::uint64_t received, time_point now)
     {
         const request& r = requests_[number];
@@ -96,12 +98,14 @@ public:
         else if (number == 0) // which had the link for itself, at least at first
             known_.of_one = (known_.of_one + alone_rate) / 2;
 
+        if (received < r.received_before)
+            return; // a request that is sent again brings its bytes again: what counted as received does not
         const double rate = std::min(
             static_cast<double>(received - r.received_before) / seconds(now - r.counted_from), instant);
         double& known = known_.bytes_per_second;
         if (known <= 0 || (rate > known && !queued_))
             known = known <= 0 ? rate : std::min(rate, known * most_growth);
-        if (!more && rate < known)
+        if (!more && rate < known && !queued_)
             return;
         seen_[next_seen_++ % seen_.size()] = std::min(rate, known * most_growth);
         if (next_seen_ >= seen_.size())

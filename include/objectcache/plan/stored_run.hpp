@@ -27,6 +27,12 @@ struct chunk_place {
     std::uint32_t index = 0;                         ///< of the chunk in the segment
 };
 
+/** The same object, also where two questions found it. */
+[[nodiscard]] inline bool same_segment(const chunk_place& a, const chunk_place& b) noexcept
+{
+    return a.segment == b.segment || (a.segment && b.segment && a.segment->key == b.segment->key);
+}
+
 /** Consecutive chunks of a sequence that are read alike: from one segment, or each from objects of its own. */
 struct stored_run {
     std::size_t first = 0; ///< of the sequence's chunks
@@ -55,7 +61,7 @@ inline void append_place(std::vector<stored_run>& runs, const chunk_place& place
     const std::size_t chunk = runs.empty() ? 0 : runs.back().end();
     if (!runs.empty()) {
         stored_run& last = runs.back();
-        if (last.place.where == place.where && last.place.segment == place.segment &&
+        if (last.place.where == place.where && same_segment(last.place, place) &&
             (!place.segment || last.place.index + last.chunks == place.index)) {
             ++last.chunks;
             return;

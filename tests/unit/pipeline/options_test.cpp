@@ -12,6 +12,8 @@ TEST_CASE("the defaults are valid, and every member that cannot be is named")
     CHECK(cache_options().validate().ok());
     const std::pair<const char*, std::function<void(cache_options&)>> wrong[] = {
         {"stored_as", [](cache_options& o) { o.stored_as = static_cast<layout>(9); }},
+        {"costs", [](cache_options& o) { o.costs.link_bytes_per_second = 0; }},
+        {"costs", [](cache_options& o) { o.costs.request_seconds = -1; }},
         {"part_bytes", [](cache_options& o) { o.part_bytes = 0; }},
         {"staging_bytes", [](cache_options& o) { o.staging_bytes = 0; }},
         {"prefetch_depth", [](cache_options& o) { o.prefetch_depth = 0; }},
@@ -30,4 +32,16 @@ TEST_CASE("the defaults are valid, and every member that cannot be is named")
         CHECK(s == condition::invalid);
         CHECK(s.detail().find(name) != std::string::npos);
     }
+}
+
+TEST_CASE("the layout suits what this cache does, not only what the store costs")
+{
+    const kv_geometry llama_8b{.layers = 32, .kv_heads = 8, .head_size = 128, .tokens_per_chunk = 64};
+    cache_options o;
+    o.costs.request_seconds = 0.001;
+    CHECK(o.layout_for(llama_8b) == layout::chunk_objects); // 64 reads of 1 MiB under way fill the link
+    o.max_requests = 8;
+    CHECK(o.layout_for(llama_8b) == layout::segment_objects);
+    o.stored_as = layout::layer_objects;
+    CHECK(o.layout_for(llama_8b) == layout::layer_objects);
 }

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <utility>
+
 using namespace objectcache;
 using namespace std::chrono_literals;
 
@@ -23,9 +25,51 @@ TEST_CASE("with regular layers it sleeps until shortly before the end")
         p.observe(10ms);
     CHECK(p.first_look() > 9800us);
     CHECK(p.first_look() <= 10ms - wait_predictor::oversleep);
-    CHECK(p.next_look(0us) == p.first_look());
+    CHECK(p.next_look(0us) == wait_predictor::shortest_pause);
+    CHECK(p.next_look(4ms) == 1ms);
+    CHECK(p.next_look(9ms) == p.first_look() - 9ms);
     CHECK(p.next_look(10ms) == duration::zero()); // inside the spin
     CHECK(p.next_look(20ms) > 500us);             // far off the prediction: do not burn a core
+}
+
+/** When an event that takes `took` is seen, and how many looks that costs, apart from those without pause. */
+std::pair<duration, int> see(wait_predictor& p, duration took)
+{
+    int looks = 0;
+    for (duration elapsed{};;) {
+        if (elapsed >= took) {
+            p.observe(elapsed);
+            return {elapsed, looks};
+        }
+        const duration pause = p.next_look(elapsed);
+        looks += pause > duration::zero() ? 1 : 0;
+        elapsed += std::max(pause, duration(3us));
+    }
+}
+
+TEST_CASE("events that became much shorter are seen soon, and learnt from")
+{
+    wait_predictor p;
+    for (int i = 0; i < 64; ++i)
+        see(p, 500ms);
+    duration lost{};
+    for (int i = 0; i < 32; ++i)
+        lost += see(p, 5ms).first - 5ms;
+    CHECK(lost < 32 * 1300us);
+    for (int i = 0; i < 64; ++i)
+        see(p, 5ms);
+    CHECK(see(p, 5ms).first < 5100us);
+    see(p, 10s); // a module was loaded
+    CHECK(see(p, 30ms).first < 38ms);
+}
+
+TEST_CASE("looking now and then is cheap")
+{
+    wait_predictor p;
+    for (int i = 0; i < 64; ++i)
+        see(p, 20ms);
+    CHECK(see(p, 20ms).second < 30);
+    CHECK(see(p, 20ms).first < 20100us);
 }
 
 TEST_CASE("scatter widens the margin, and a jump is followed")

@@ -98,9 +98,9 @@ TEST_CASE("layout_policy: latency is hidden by reads under way")
     const layout_cost chunk = cost_of(layout::chunk_objects, llama_8b(64), 896, costs);
     CHECK(chunk.link_fraction == doctest::Approx(64 * 0.00001 / 0.01001));
     CHECK(chunk.layer_seconds == doctest::Approx(896.0 / 64 * 0.01001));
-    // 1 segment of 2 chunks: 4 layers of it are all there can be.
+    // 1 segment of 2 chunks: 16 layers of it are all there can be.
     const layout_cost few = cost_of(layout::segment_objects, llama_8b(64), 2, costs);
-    CHECK(few.link_fraction == doctest::Approx(4 * 0.00002 / 0.01002));
+    CHECK(few.link_fraction == doctest::Approx(16 * 0.00002 / 0.01002));
     // A read of 32 slices takes 0.32 ms of 10.32: 33 would do, 64 are under way.
     const layout_cost segment = cost_of(layout::segment_objects, llama_8b(64), 896, costs);
     CHECK(segment.link_fraction == doctest::Approx(1));

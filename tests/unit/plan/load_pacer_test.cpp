@@ -131,6 +131,45 @@ TEST_CASE("a rate that was low because nothing more was to be sent is not believ
     CHECK(pacer.known().bytes_per_second == doctest::Approx(1e6));
 }
 
+TEST_CASE("a request that the client sends again takes back what it brought, and teaches nothing")
+{
+    constexpr double rate = 1e9;
+    load_pacer pacer({rate, std::chrono::milliseconds(1), rate});
+    std::uint64_t received = 0;
+    double now = 0;
+    const auto one_by_one = [&](std::uint64_t lost) {
+        std::vector<std::size_t> sent;
+        for (int i = 0; i < 8; ++i)
+            sent.push_back(pacer.sent(1'000'000, received + lost, at(now)));
+        now += 0.001; // the latency
+        for (const std::size_t number : sent) {
+            now += 0.001;
+            received += 1'000'000;
+            pacer.arrived(number, true, false, received, at(now));
+        }
+    };
+    one_by_one(0);
+    CHECK(pacer.known().bytes_per_second == doctest::Approx(rate).epsilon(0.01));
+    one_by_one(14'000'000); // another one had brought so much, and was reset
+    CHECK(pacer.known().bytes_per_second == doctest::Approx(rate).epsilon(0.01));
+}
+
+TEST_CASE("a link that became slow is found out also by a load that is never held back")
+{
+    load_pacer pacer({100e9, std::chrono::milliseconds(1), 100e9}); // it brings 1 GB/s now
+    std::uint64_t received = 0;
+    std::vector<std::size_t> sent;
+    for (int i = 0; i < 16; ++i) {
+        CHECK(pacer.next(1'000'000, 0, at(0)) < at(0.001));
+        sent.push_back(pacer.sent(1'000'000, 0, at(0)));
+    }
+    for (const std::size_t number : sent) {
+        received += 1'000'000;
+        pacer.arrived(number, true, false, received, at(0.001 + static_cast<double>(received) / 1e9));
+    }
+    CHECK(pacer.known().bytes_per_second < 2e9);
+}
+
 TEST_CASE("a shared link is filled, and layers arrive one after the other")
 {
     for (const double latency : {0.0005, 0.01, 0.05})

@@ -7,6 +7,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <string>
 
 namespace prefix_search_test {
 
@@ -22,8 +23,8 @@ struct store {
 
     void add(std::size_t first, std::size_t chunks, std::size_t used)
     {
-        auto segment =
-            std::make_shared<stored_segment>(stored_segment{"k", static_cast<std::uint32_t>(chunks)});
+        auto segment = std::make_shared<stored_segment>(
+            stored_segment{"segment " + std::to_string(segments.size()), static_cast<std::uint32_t>(chunks)});
         segments.push_back({first, used, {layout::segment_objects, std::move(segment), 0}});
     }
     void add(std::size_t first, std::size_t chunks) { add(first, chunks, chunks); }

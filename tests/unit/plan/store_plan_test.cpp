@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 #include <random>
+#include <string>
 
 namespace store_plan_test {
 
@@ -14,8 +15,8 @@ using places = std::vector<std::optional<chunk_place>>;
 
 void put(places& at, std::size_t first, std::size_t chunks, std::size_t used)
 {
-    const auto segment =
-        std::make_shared<stored_segment>(stored_segment{"k", static_cast<std::uint32_t>(chunks)});
+    const auto segment = std::make_shared<stored_segment>(stored_segment{
+        std::to_string(first) + '+' + std::to_string(chunks), static_cast<std::uint32_t>(chunks)});
     for (std::size_t i = 0; i < used; ++i)
         at[first + i] = chunk_place{layout::segment_objects, segment, static_cast<std::uint32_t>(i)};
 }
@@ -130,6 +131,15 @@ TEST_CASE("what was merged for another sequence is not merged again")
     continued->continued = true;
     at[0]->segment = at[1]->segment = continued;
     CHECK(plan_store(segments, 8, at) == std::vector<store_object>{{2, 6, 0}});
+}
+
+TEST_CASE("a segment that two matches found is one")
+{
+    places at(8);
+    put(at, 0, 4, 4);
+    for (std::size_t i = 2; i < 4; ++i)
+        at[i]->segment = std::make_shared<stored_segment>(*at[0]->segment);
+    CHECK(plan_store(segments, 8, at) == std::vector<store_object>{{0, 8, 4}});
 }
 
 TEST_CASE("a region that grows at random stays few segments and is written few times")

@@ -35,3 +35,13 @@ TEST_CASE("places that go on where the last one ended make one run")
     CHECK(runs[2].at(4).segment == a);
     CHECK(runs[0].at(1).index == 0);
 }
+
+TEST_CASE("a segment that two questions found is read as one")
+{
+    std::vector<stored_run> runs;
+    for (std::uint32_t i = 0; i < 4; ++i)
+        append_place(runs,
+                     {layout::segment_objects, std::make_shared<stored_segment>(stored_segment{"a", 4}), i});
+    REQUIRE(runs.size() == 1);
+    CHECK(runs[0].whole_segment());
+}

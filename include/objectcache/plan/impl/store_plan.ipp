@@ -19,12 +19,12 @@ OBJECTCACHE_DECL std::size_t own_segment_before(std::span<const std::optional<ch
         return end;
     const chunk_place& last = *places[end - 1];
     const std::size_t chunks = last.segment->chunks;
-    if (last.index + 1 != chunks || chunks > end - begin || last.segment->continued)
+    if (last.index + 1 != chunks || chunks > end - begin)
         return end;
     // All of it must be believed in: a segment that is read only in part is another sequence's, or damaged.
     for (std::size_t i = 0; i < chunks; ++i)
         if (const auto& place = places[end - chunks + i];
-            !place || place->segment != last.segment || place->index != i)
+            !place || !same_segment(*place, last) || place->index != i || place->segment->continued)
             return end;
     return end - chunks;
 }
@@ -38,7 +38,7 @@ OBJECTCACHE_DECL std::size_t hidden_before(std::span<const std::optional<chunk_p
         const auto& place = places[chunk - 1];
         if (!place || !place->segment)
             return end - chunk;
-        if (chunk < end && places[chunk]->segment != place->segment)
+        if (chunk < end && !same_segment(*places[chunk], *place))
             run_end = chunk;
         const std::size_t in_region = chunk - 1 - region, index = place->index;
         const std::size_t last = index + (run_end - chunk);
