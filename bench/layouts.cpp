@@ -22,6 +22,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -52,12 +53,13 @@ double cpu_seconds()
     return of(used.ru_utime) + of(used.ru_stime);
 }
 
-/** What a tier was asked for. A round is a call that begins while no other is under way. */
+/** What a tier was asked for, and in how many rounds one after the other: a call belongs to the round behind that of the
+    answers which it could have waited for. More calls than may be under way at once are several. */
 struct request_counts {
     std::uint64_t gets = 0, puts = 0, heads = 0, lists = 0, rounds = 0, read = 0, written = 0;
-    unsigned under_way = 0;
+    std::uint64_t answered = 0; // the latest round that an answer has come from
 
-    oc::testing::tier_call before(oc::testing::tier_call what, std::uint64_t bytes)
+    std::uint64_t before(oc::testing::tier_call what, std::uint64_t bytes)
     {
         using call = oc::testing::tier_call;
         if (what == call::read)
@@ -68,10 +70,10 @@ struct request_counts {
             ++lists;
         else if (what != call::remove && what != call::abort_upload) // these are free
             ++puts, written += bytes;
-        rounds += under_way++ == 0 ? 1 : 0;
-        return what;
+        rounds = std::max(rounds, answered + 1);
+        return answered + 1;
     }
-    void after(oc::testing::tier_call) { --under_way; }
+    void after(std::uint64_t round) { answered = std::max(answered, round); }
 };
 using counting_tier = oc::testing::observed_tier<oc::s3_tier, request_counts>;
 static_assert(oc::tier<counting_tier>);
@@ -122,6 +124,15 @@ struct memory {
         for (std::size_t l = 0; l < g.layers; ++l)
             layers[l] = {bytes.data() + 2 * l * part, bytes.data() + (2 * l + 1) * part};
         pages = oc::kv_pages::contiguous(g, std::move(layers), tokens);
+    }
+    /** Whether the first `size` bytes of every layer's K and V are the same. */
+    [[nodiscard]] bool same(const memory& other, std::size_t size) const
+    {
+        for (std::size_t at = 0; at < bytes.size(); at += part)
+            if (!std::equal(bytes.begin() + long(at), bytes.begin() + long(at + size),
+                            other.bytes.begin() + long(at)))
+                return false;
+        return true;
     }
     std::size_t part;
     std::vector<std::byte> bytes;
@@ -186,8 +197,6 @@ void one_run(const settings& s)
     memory from(where.geometry, tokens.size()), into(where.geometry, tokens.size());
     for (std::size_t i = 0; i < from.bytes.size(); i += 64)
         from.bytes[i] = static_cast<std::byte>(i >> 6);
-    std::fill(into.bytes.begin(), into.bytes.end(),
-              std::byte{1}); // its pages are there before the clock runs
 
     oc::testing::s3_server_options how;
     how.buckets = {"layouts"};
@@ -211,6 +220,8 @@ void one_run(const settings& s)
 
     for (std::uint32_t round = 0; round < s.rounds; ++round) {
         side reader(*server, s);
+        // Nothing of the last round is left, and its pages are there before the clock runs.
+        std::fill(into.bytes.begin(), into.bytes.end(), std::byte{1});
         began = steady::now();
         const auto found = oc::testing::run_to_end(reader.io, match(reader.kv, where, tokens));
         const double match_seconds = seconds_since(began);
@@ -224,8 +235,11 @@ void one_run(const settings& s)
         const double load_seconds = seconds_since(began);
         if (!loaded.failed.ok())
             throw std::runtime_error("load: " + loaded.failed.message());
-        if (into.bytes.size() != from.bytes.size() || loaded.usable_tokens != s.context)
+        const double load_cpu = cpu_seconds() - cpu;
+        if (loaded.usable_tokens != s.context)
             throw std::runtime_error("not all of it was loaded");
+        if (!into.same(from, s.context * where.geometry.row_bytes()))
+            throw std::runtime_error("what was loaded is not what was stored");
         const auto read = reader.tier.observer();
         const auto& p = s.prices;
         const double bytes = double(read.read);
@@ -244,7 +258,7 @@ void one_run(const settings& s)
             static_cast<unsigned long long>(asked.heads + asked.lists),
             static_cast<unsigned long long>(asked.rounds), match_seconds * 1e3,
             static_cast<unsigned long long>(read.gets), bytes, load_seconds,
-            bytes / load_seconds / (s.mbit * 1e6 / 8), (cpu_seconds() - cpu) / bytes * 1e9,
+            bytes / load_seconds / (s.mbit * 1e6 / 8), load_cpu / bytes * 1e9,
             double(wrote.puts) * p.per_1000_puts / 1e3,
             double(asked.heads) * p.per_1000_gets / 1e3 + double(asked.lists) * p.per_1000_lists / 1e3,
             double(read.gets) * p.per_1000_gets / 1e3 + bytes / double(1 << 30) * p.per_gb_read);

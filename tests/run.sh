@@ -146,26 +146,30 @@ fi
 check_format
 build ci "${expect[@]}" && run_tests ci
 if [[ ! $quick ]]; then
-    # On epoll only: half the compile time, and io_uring was tested above.
-    build asan -DOBJECTCACHE_URING=OFF && run_tests asan
+    # On epoll only: half the compile time, and io_uring was tested above. By clang: the second compiler, and half as long as
+    # GCC with these sanitizers. Its check of function types needs data in front of functions that coroutines cannot have.
+    second=()
+    runtimes=$(clang++-14 -print-resource-dir 2>/dev/null)/lib/linux
+    if compgen -G "$runtimes/libclang_rt.asan-*" >/dev/null; then
+        second=(-DCMAKE_CXX_COMPILER=clang++-14
+                "-DCMAKE_CXX_FLAGS=-fsanitize=address,undefined -fno-sanitize=function -fno-sanitize-recover=all")
+    else
+        skip "the second compiler: no clang++-14 with libclang-rt-14-dev"
+    fi
+    build asan -DOBJECTCACHE_URING=OFF "${second[@]}" && run_tests asan
     # ThreadSanitizer of GCC 12 does not survive the address layouts of newer kernels.
     fixed_addresses=()
     if setarch -R true 2>/dev/null; then
         fixed_addresses=(setarch -R)
     fi
     build tsan -DOBJECTCACHE_URING=OFF && run_tests tsan "${fixed_addresses[@]}"
-    if command -v clang++-14 >/dev/null; then
-        build clang -DOBJECTCACHE_URING=OFF -DCMAKE_CXX_COMPILER=clang++-14 && run_tests clang
-        stage "fuzz"
-        if ! compgen -G "$(clang++-14 -print-resource-dir)/lib/linux/libclang_rt.fuzzer-*" >/dev/null; then
-            skip "fuzz: no libclang-rt-14-dev"
-        elif bash tests/fuzz/run.sh --short; then
-            passed=$((passed + 1))
-        else
-            fail "fuzz"
-        fi
+    stage "fuzz"
+    if ! compgen -G "$runtimes/libclang_rt.fuzzer-*" >/dev/null; then
+        skip "fuzz: no clang++-14 with libclang-rt-14-dev"
+    elif bash tests/fuzz/run.sh --short; then
+        passed=$((passed + 1))
     else
-        skip "clang: no clang++-14"
+        fail "fuzz"
     fi
 fi
 finish
