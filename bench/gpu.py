@@ -48,8 +48,8 @@ def event_wait(found):
             + table(["kernel", "way", "p50 us", "p99 us", "added p50", "CPU %", "waits"], rows)
             + ["", "Budget of the event scheduler: added p50 <= 6 us at <= 15 % of a core:", ""]
             + table(["kernel", "added p50", "CPU", ""], kept)
-            + ["", "At 57 us it spins, since a sleeping thread would wake up too late. From 3 ms on it slept, and woke up later the longer it",
-               "had slept, by more than the 60 us that it allowed for then; since then it learns how late a thread wakes up (not measured again).", ""])
+            + ["", "Kernels that are shorter than a thread takes to wake up are spun for. Longer ones are slept through, and a thread wakes up the later",
+               "the longer it slept: what the scheduler allows for that is in `pipeline/wait_predictor.hpp`.", ""])
 
 
 def gate(found):
@@ -83,15 +83,16 @@ def s3_to_device(found):
             cpu = f"{d['cpu_s_per_gb']:.3f}" if d.get("cpu_s_per_gb") else "-"
             rows.append([what, f"{d['gbps']:.2f}", f"{d['gbps_min']:.2f}...{d['gbps_max']:.2f}, {d['times']}", cpu])
     best = max((d["gbps"] for d in found if d["part"] == "load"), default=0)
+    depths = ", ".join(str(n) for n in sorted({d["depth"] for d in found if "depth" in d})) or "(as many as the program was told)"
     peer = max((d["gbps"] for d in found if d["part"] == "peer" and d["mode"] == "device"), default=0)
     return (["## From S3 to the memory of a GPU, without compute (`s3_to_device`)", "",
              "4.3 GB of KV through the whole cache; our server on cores of its own, link not shaped. CPU is the client's.", ""]
             + table(["what", "GB/s", "least...most, times", "CPU s/GB"], rows)
             + ["", f"Budget 25 GB/s on 16 cores: **{verdict(best >= 25).strip('*')}**, {best:.2f} GB/s; "
                f"{best / peer if peer else 0:.1f} times the AWS CRT's way to the device.",
-               "Client and server share 16 cores, and the kernel copies each byte twice between them. That is not all of it: threads that only",
-               "receive and verify (`tier_read`) take more from the same server. These loads looked ahead 4 layers, not the 16 of today's default;",
-               "what else costs was not found out.", ""])
+               "Client and server share the cores, and the kernel copies each byte twice between them. That is not all of it: threads that only",
+               f"receive and verify (`tier_read`) take more from the same server. These loads looked ahead {depths} layers. What else limits them",
+               "is unknown.", ""])
 
 
 def kv_kernels(found):
@@ -114,9 +115,12 @@ def kv_kernels(found):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--results", type=pathlib.Path, default=HERE / "results")
-    folder = arguments.parse_args().results
+    arguments.add_argument("--measured-on", default="one NVIDIA H200 with 16 cores, CUDA 13.0, 2026-11-30",
+                           help="where and when the lines were made, for the page's head")
+    arguments = arguments.parse_args()
+    folder = arguments.results
     page = ["# The device, piece by piece", "",
-            "Made by `bench/gpu.py` from the `.jsonl` files beside it, measured on one NVIDIA H200 with 16 cores, CUDA 13.0, 2026-11-30.",
+            f"Made by `bench/gpu.py` from the `.jsonl` files beside it, measured on {arguments.measured_on}.",
             "TTFT and its budgets are on [a page of their own](ttft.md).", ""]
     for name, make in (("event_wait", event_wait), ("gate", gate), ("s3_to_device", s3_to_device),
                        ("kv_kernels", kv_kernels)):

@@ -303,7 +303,7 @@ Weights are random: the time does not depend on them.
 | path | from the prompt to its first token |
 |---|---|
 | recompute | all tokens are computed |
-| compute | those behind the hit only, the KV before them is on the device already: nothing is faster |
+| compute | those behind the hit only, the KV before them is on the device already: no transfer. What the GPU's temperature does to it is more than local-lw adds |
 | local-lw | the KV is layer-major in pinned DRAM, copies and compute overlap: the paper's opt-local-LW, the reference |
 | local-whole | the same, but all copies first, then compute |
 | s3-whole | from the store, the whole prefix first, then compute |
