@@ -101,14 +101,8 @@ struct author {
     }
     [[nodiscard]] oc::object_header header(std::size_t first, std::size_t chunks, oc::layout as) const
     {
-        oc::object_header h;
-        h.where = as;
-        h.geometry = where.geometry;
-        h.first_token = first * where.geometry.tokens_per_chunk;
+        oc::object_header h = kv_fixture::header(as, where.geometry, id, chain, first);
         h.chunks = static_cast<std::uint32_t>(chunks);
-        h.scope = id;
-        h.chunk = chain[first];
-        h.previous = first == 0 ? id : chain[first - 1];
         return h;
     }
     [[nodiscard]] bytes manifest(std::size_t chunk, oc::layout as = oc::layout::layer_objects) const

@@ -8,13 +8,14 @@ import json
 import os
 import pathlib
 import pty
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import unittest
+
+from server import Server
 
 BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
 PROGRAM = BUILD / "examples/objectcache_ctl"
@@ -32,15 +33,10 @@ class ObjectcacheCtl(unittest.TestCase):
         self.start_server()
 
     def start_server(self, *arguments):
-        process = subprocess.Popen([SERVER, "--bucket", "bucket", "--anonymous", *arguments], stdout=subprocess.PIPE, text=True)
-        self.addCleanup(lambda: (process.terminate(), process.wait(), process.stdout.close()))
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        server = Server(SERVER, "--bucket", "bucket", "--anonymous", *arguments)
+        self.addCleanup(server.stop)
+        self.environment = server.environment
         self.environment["HOME"] = str(self.folder)
-        for line in process.stdout:
-            if match := re.match(r"export (\w+)=(.*)", line):
-                self.environment[match[1]] = match[2]
-            if line.startswith("export AWS_SECRET"):
-                break
 
     def request(self, method, key, body=None, query=""):
         connection = http.client.HTTPConnection(self.environment["AWS_ENDPOINT_URL"].removeprefix("http://"))

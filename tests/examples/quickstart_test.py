@@ -4,14 +4,14 @@
 
 usage: quickstart_test.py <build directory> [unittest arguments]"""
 import json
-import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import unittest
+
+from server import Server
 
 BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -21,29 +21,11 @@ CHECKPOINT = ROOT / "examples/llama/checkpoint"
 PROMPT = (ROOT / "examples/llama/prompt.txt").read_bytes()
 
 
-class Server:
-    """The embedded S3 server in a process of its own, objects in a directory that the test can damage."""
-
-    def __init__(self, directory):
-        self.process = subprocess.Popen([SERVER, "--dir", directory], stdout=subprocess.PIPE, text=True)
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-        for line in self.process.stdout:
-            if match := re.match(r"export (\w+)=(.*)", line):
-                self.environment[match[1]] = match[2]
-            if line.startswith("export AWS_SECRET"):
-                break
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
-        self.process.stdout.close()
-
-
 class Quickstart(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
-        self.server = Server(self.folder / "objects")
+        self.server = Server(SERVER, "--dir", self.folder / "objects")
         self.addCleanup(self.server.stop)
         self.environment = dict(self.server.environment)
         # Short: what is tested here is behaviour; the speed is shown by examples/quickstart.sh.

@@ -3,10 +3,8 @@
 """s3_cp as a user meets it: what goes up comes down the same, and one line, a status and no half file for every mishap.
 
 usage: s3_cp_test.py <build directory> [unittest arguments]"""
-import os
 import pathlib
 import random
-import re
 import resource
 import shutil
 import signal
@@ -15,26 +13,12 @@ import sys
 import tempfile
 import unittest
 
+from server import Server
+
 BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
 PROGRAM = BUILD / "examples/s3_cp"
 SERVER = BUILD / "examples/objectcache_s3_server"
 MIB = 1 << 20
-
-
-class Server:
-    def __init__(self, *arguments):
-        self.process = subprocess.Popen([SERVER, "--bucket", "bucket", *arguments], stdout=subprocess.PIPE, text=True)
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-        for line in self.process.stdout:
-            if match := re.match(r"export (\w+)=(.*)", line):
-                self.environment[match[1]] = match[2]
-            if line.startswith("export AWS_SECRET"):
-                break
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
-        self.process.stdout.close()
 
 
 class S3Cp(unittest.TestCase):
@@ -44,7 +28,7 @@ class S3Cp(unittest.TestCase):
         self.start_server()
 
     def start_server(self, *arguments):
-        self.server = Server(*arguments)
+        self.server = Server(SERVER, "--bucket", "bucket", *arguments)
         self.addCleanup(self.server.stop)
         self.environment = dict(self.server.environment)
         self.environment["HOME"] = str(self.folder)

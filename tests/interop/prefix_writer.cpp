@@ -14,6 +14,8 @@
 #include <objectcache/kv/scope.hpp>
 #include <objectcache/kv/segment.hpp>
 
+#include <support/kv_fixture.hpp>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -48,14 +50,7 @@ struct writer {
 
     oc::object_header header(oc::layout where, std::size_t chunk) const
     {
-        oc::object_header out;
-        out.where = where;
-        out.geometry = geometry();
-        out.first_token = chunk * geometry().tokens_per_chunk;
-        out.scope = keys.scope;
-        out.chunk = chain[chunk];
-        out.previous = chunk == 0 ? keys.scope : chain[chunk - 1];
-        return out;
+        return kv_fixture::header(where, geometry(), keys.scope, chain, chunk);
     }
 
     void append_header(std::vector<std::byte>& out, oc::layout where, std::size_t chunk) const

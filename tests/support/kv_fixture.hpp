@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/kv/format.hpp>
 #include <objectcache/kv/pages.hpp>
 #include <objectcache/kv/scope.hpp>
 #include <objectcache/kv/segment.hpp>
@@ -42,6 +43,29 @@ inline std::vector<oc::token_id> tokens(std::size_t n, oc::token_id first = 100)
 {
     std::vector<oc::token_id> out(n);
     std::iota(out.begin(), out.end(), first);
+    return out;
+}
+
+/** The bytes `first`, `first` + 1, ...: an id that shows in hex where it came from. */
+inline oc::digest counting(unsigned first)
+{
+    oc::digest out;
+    for (std::size_t i = 0; i < out.bytes.size(); ++i)
+        out.bytes[i] = static_cast<std::byte>(first + i);
+    return out;
+}
+
+/** Of the object whose first chunk is chain[first], as a writer makes it. */
+inline oc::object_header header(oc::layout where, const oc::kv_geometry& g, const oc::digest& scope,
+                                std::span<const oc::chunk_id> chain, std::size_t first)
+{
+    oc::object_header out;
+    out.where = where;
+    out.geometry = g;
+    out.first_token = first * g.tokens_per_chunk;
+    out.scope = scope;
+    out.chunk = chain[first];
+    out.previous = first == 0 ? scope : chain[first - 1];
     return out;
 }
 

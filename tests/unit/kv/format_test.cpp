@@ -3,6 +3,8 @@
 
 #include <objectcache/core/sha256.hpp>
 
+#include <support/kv_fixture.hpp>
+
 #include <doctest/doctest.h>
 
 #include <array>
@@ -23,13 +25,7 @@ std::string hex(const_byte_span bytes)
     return out;
 }
 
-digest counting(unsigned first)
-{
-    digest out;
-    for (std::size_t i = 0; i < out.bytes.size(); ++i)
-        out.bytes[i] = static_cast<std::byte>(first + i);
-    return out;
-}
+using kv_fixture::counting;
 
 std::vector<std::byte> sealed_record()
 {

@@ -29,14 +29,7 @@ struct objects {
 
     [[nodiscard]] object_header header(layout where, std::size_t first) const
     {
-        object_header out;
-        out.where = where;
-        out.geometry = of.geometry;
-        out.first_token = first * 16;
-        out.scope = id;
-        out.chunk = chain[first];
-        out.previous = first == 0 ? id : chain[first - 1];
-        return out;
+        return kv_fixture::header(where, of.geometry, id, chain, first);
     }
     void append_record(std::vector<std::byte>& out, layout where, std::size_t c, layer_id l) const
     {

@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/kv/object_key.hpp>
 
+#include <support/kv_fixture.hpp>
+
 #include <doctest/doctest.h>
 
 namespace object_key_test {
 
 using namespace objectcache;
 
-digest counting(unsigned first)
-{
-    digest out;
-    for (std::size_t i = 0; i < out.bytes.size(); ++i)
-        out.bytes[i] = static_cast<std::byte>(first + i);
-    return out;
-}
+using kv_fixture::counting;
 
 const key_space keys{"team/", counting(0)};
 const chunk_id chunk = counting(0xe0);

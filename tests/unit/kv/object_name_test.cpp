@@ -15,13 +15,7 @@ namespace object_name_test {
 
 using namespace objectcache;
 
-digest counting(unsigned first)
-{
-    digest out;
-    for (std::size_t i = 0; i < out.bytes.size(); ++i)
-        out.bytes[i] = static_cast<std::byte>(first + i);
-    return out;
-}
+using kv_fixture::counting;
 
 const key_space keys{"team/", counting(0)};
 const std::string scope_hex = keys.scope.hex().substr(0, 32);
@@ -153,14 +147,7 @@ struct stored {
 
     [[nodiscard]] object_header header(layout where, std::size_t first) const
     {
-        object_header out;
-        out.where = where;
-        out.geometry = of.geometry;
-        out.first_token = first * 16;
-        out.scope = id;
-        out.chunk = chain[first];
-        out.previous = first == 0 ? id : chain[first - 1];
-        return out;
+        return kv_fixture::header(where, of.geometry, id, chain, first);
     }
     [[nodiscard]] segment_head head(std::uint32_t first, std::uint32_t n) const
     {
