@@ -113,6 +113,17 @@ struct client_send : s3_request_subject {
     }
 };
 
+struct client_prewarm : s3_request_subject {
+    using s3_request_subject::s3_request_subject;
+    asio::awaitable<oc::status> run() override
+    {
+        std::string bucket = "bucket";
+        oc::status warm = co_await store.prewarm(std::move(bucket), 2);
+        CHECK((!warm.ok() || store.connections().idle() == 2));
+        co_return warm;
+    }
+};
+
 /** @tparam Part Bytes; the object has 1000. */
 template <std::size_t Part>
 struct large_get : s3_request_subject {
@@ -252,6 +263,7 @@ inline std::vector<entry> s3_entries()
             of<large_put<1000>>("put_parallel of one part"),
             of<large_put<400>>("put_parallel of three parts"),
             of<s3_store_measured>("measure_costs of S3"),
+            of<client_prewarm>("client::prewarm"),
             of<pool_prewarm>("connection_pool::prewarm"),
             of<cached_credentials_wait>("cached_credentials")};
 }

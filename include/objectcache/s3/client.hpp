@@ -135,6 +135,11 @@ public:
         @par Errors  Beside the common ones `errc::already_exists`, from stores that mind. */
     [[nodiscard]] asio::awaitable<status> create_bucket(std::string bucket, op_options options = {});
 
+    /** Let the first requests for `bucket` wait for neither credentials nor handshakes: fetch the ones, and open connections
+        until so many lie idle; of `max_connections` at most. What could be opened stays, whatever became of the others. */
+    [[nodiscard]] asio::awaitable<status> prewarm(std::string bucket, std::size_t connections,
+                                                  op_options options = {});
+
     /** Any other request, with all of the above: what multipart uploads, copies and bulk deletes are made of.
 
         @par Errors  Beside the common ones `condition::invalid` for a query or header that cannot be sent. */
@@ -153,6 +158,8 @@ private:
     static asio::awaitable<status> run(std::shared_ptr<state> self, operation& op);
     static asio::awaitable<status> perform(std::shared_ptr<state> self, operation& op);
     static asio::awaitable<status> get_ready(std::shared_ptr<state> self, operation& op);
+    static asio::awaitable<status> prewarm(std::shared_ptr<state> self, std::string bucket,
+                                           std::size_t connections, deadline until);
     static asio::awaitable<status> fetch_credentials(std::shared_ptr<state> self, deadline until);
     static asio::awaitable<status> watch(std::shared_ptr<state> self, operation& op, attempt& chosen);
     static asio::awaitable<void> exchange_once(std::shared_ptr<state> self, operation& op, attempt& mine,

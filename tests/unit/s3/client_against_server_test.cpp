@@ -102,6 +102,33 @@ TEST_CASE("client against server: keys of all kinds, there and back")
     REQUIRE(testing::run_coroutine(io, body(io)));
 }
 
+TEST_CASE("client against server: what was opened ahead is used, and credentials are there")
+{
+    const auto body = [](asio::io_context& io) -> asio::awaitable<void> {
+        const s3_server server = start();
+        unsigned asked = 0;
+        const credentials_provider who = [&asked, &server]() -> asio::awaitable<result<credentials>> {
+            ++asked;
+            co_return server.credentials();
+        };
+        client c(io.get_executor(), *endpoint::parse(server.endpoint_url()), who);
+        const status warm = co_await c.prewarm("bucket", 3);
+        REQUIRE_MESSAGE(warm.ok(), warm.message());
+        CHECK(asked == 1);
+        CHECK(c.connections().idle() == 3);
+        const auto none = co_await c.head("bucket", "nothing");
+        CHECK(none.error() == condition::absent);
+        CHECK(asked == 1);
+        CHECK(server.stats().connections == 3);
+
+        client lost(io.get_executor(), *endpoint::parse("http://127.0.0.1:1"), server.credentials());
+        const status refused = co_await lost.prewarm("bucket", 2);
+        CHECK(refused == condition::unavailable);
+    };
+    asio::io_context io;
+    REQUIRE(testing::run_coroutine(io, body(io)));
+}
+
 TEST_CASE("client against server: signatures are verified, and refused")
 {
     const auto body = [](asio::io_context& io) -> asio::awaitable<void> {

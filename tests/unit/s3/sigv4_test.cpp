@@ -116,7 +116,7 @@ signable_request example(std::span<const field> headers)
     return {"GET", "/bucket/key", {}, headers, empty_payload};
 }
 
-TEST_CASE("sigv4: every published vector")
+TEST_CASE("sigv4: the published vectors")
 {
     REQUIRE(folders().size() == 30);
     for (const auto& folder : folders()) {

@@ -323,6 +323,26 @@ OBJECTCACHE_DECL asio::awaitable<status> client::create_bucket(std::string bucke
     return command(state_, "PUT", std::move(bucket), {}, std::move(body), options);
 }
 
+OBJECTCACHE_DECL asio::awaitable<status> client::prewarm(std::string bucket, std::size_t connections,
+                                                         op_options options)
+{
+    if (options.until == deadline::never())
+        options.until = deadline(state_->time.now() + state_->options.request_timeout);
+    return prewarm(state_, std::move(bucket), connections, options.until);
+}
+
+OBJECTCACHE_DECL asio::awaitable<status> client::prewarm(std::shared_ptr<state> self, std::string bucket,
+                                                         std::size_t connections, deadline until)
+{
+    if (self->who && !self->has_credentials(std::chrono::minutes(1))) {
+        status fetched = co_await fetch_credentials(self, until);
+        if (!fetched.ok() && !self->has_credentials(std::chrono::seconds(0)))
+            co_return fetched;
+    }
+    std::string host = self->place_of(bucket)->where.host_for(bucket);
+    co_return co_await self->pool.prewarm(std::move(host), connections, until);
+}
+
 OBJECTCACHE_DECL asio::awaitable<result<answer>> client::send(call what)
 {
     return send(state_, std::move(what));
