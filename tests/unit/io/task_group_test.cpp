@@ -73,7 +73,7 @@ struct poor_executor {
 
     template <class Property>
         requires asio::can_query_v<Inner, Property>
-    auto query(Property p) const { return asio::query(inner, p); }
+    decltype(auto) query(Property p) const { return asio::query(inner, p); }
     template <class Property>
         requires asio::can_require_v<Inner, Property>
     auto require(Property p) const
