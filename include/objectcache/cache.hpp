@@ -3,7 +3,9 @@
 
 #include <objectcache/kv/pages.hpp>
 #include <objectcache/kv/scope.hpp>
+#include <objectcache/pipeline/detail/child.hpp>
 #include <objectcache/pipeline/detail/find_prefix.hpp>
+#include <objectcache/pipeline/detail/load_check.hpp>
 #include <objectcache/pipeline/detail/store_state.hpp>
 #include <objectcache/pipeline/load.hpp>
 #include <objectcache/pipeline/match.hpp>
@@ -11,9 +13,12 @@
 #include <objectcache/pipeline/save.hpp>
 #include <objectcache/pipeline/stats.hpp>
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -98,31 +103,36 @@ public:
 
     /** Start bringing the matched chunks into the engine's KV memory. Returns at once; bytes move from now on.
 
-        Nothing is refused here: a load that cannot be (pages of another geometry, too small) has layers that fail, and
-        the engine recomputes as after any failure. An empty match makes an empty load whose layers are ready.
+        Nothing is refused here: a load that cannot be has layers that fail, no byte of it moves, and the engine recomputes
+        as after any failure. An empty match makes an empty load whose layers are ready.
 
         @param row gates to open instead of new ones, all closed, for an engine whose graph waits for these at every replay:
-                   one for each layer of each pass, layers of a pass side by side
-        @par Lifetime The memory that `pages` describes must stay allocated until `kv_load::finish` has completed. */
+                   one for each layer of each pass, layers of a pass side by side. A row of another size is refused, and all
+                   of its gates are opened: nothing waits for ever.
+        @par Lifetime The memory that `pages` describes must stay allocated until `kv_load::finish` has completed.
+        @par Errors In `load_report::failed`, and of every layer: `condition::invalid` for pages that are too small, a match
+             whose runs are not those of its chunks (`prefix_match::shorten`), too many passes, a row of gates of another
+             size, and memory for only some layers in a load that is not layer by layer: it would wait for itself;
+             `errc::wrong_geometry`; `condition::exhausted` when there is no memory for so many layers, of which there are
+             none then. */
     [[nodiscard]] load_type load(prefix_match matched, kv_pages pages, load_options how = {},
                                  std::optional<typename Device::gates> row = {})
     {
-        status refused = pages.validate();
-        if (matched.empty()) {
+        how.passes = std::max(how.passes, 1U);
+        if (matched.empty() && pages.validate().ok()) {
             // The match of a scope that was refused knows no geometry, and the engine asks for layers.
-            if (refused.ok())
-                matched.geometry = pages.geometry();
-            refused = status();
-        } else {
-            if (refused.ok() && pages.geometry() != matched.geometry)
-                refused = status(errc::wrong_geometry, "pages are of another geometry than the match");
-            if (refused.ok() && pages.capacity_tokens() < matched.tokens())
-                refused = status(errc::invalid_argument,
-                                 "pages have room for " + std::to_string(pages.capacity_tokens()) + " of " +
-                                     std::to_string(matched.tokens()) + " tokens");
+            matched.geometry = pages.geometry();
         }
-        if (how.passes == 0)
-            how.passes = 1;
+        status refused = detail::check_load(matched, pages, how);
+        if (std::uint64_t{how.passes} * matched.geometry.layers > load_options::most_layers)
+            how.passes = 1; // refused: it has the layers of one
+        if (row && row->size() != std::size_t{how.passes} * matched.geometry.layers) {
+            refused = status(errc::invalid_argument, "a row of " + std::to_string(row->size()) +
+                                                         " gates, not one for each layer of each pass");
+            for (std::size_t i = 0; i < row->size(); ++i)
+                context_->owner.force_gate(*row, i);
+            row.reset();
+        }
         auto state = std::make_shared<detail::load_state<Device, Tier>>(
             context_, std::move(matched), std::move(pages), how, std::move(row));
         asio::dispatch(context_->executor,
@@ -161,21 +171,33 @@ public:
             std::forward<Token>(token));
     }
 
-    /** Take no more work, cancel what is under way and wait until nothing of the cache moves. Signature:
-        `void(error_code)`.
+    /** Take no more work, cancel what is under way (matches, loads, stores, waits for a layer's compute) and wait until
+        nothing of the cache moves. Signature: `void(error_code)`.
 
-        @par Completion Always with success; staging is free then, and no KV memory is touched any more.
+        @par Completion Always with success; staging is free then, and tier, device and KV memory are not touched any more.
         @par Resumes On the token's associated executor; without one on the cache's.
         @par Cancellation None: what it waits for is ownership, not progress. */
     template <asio::completion_token_for<void(error_code)> Token = default_token>
     auto close(Token&& token = {})
     {
         return start_operation<error_code>(
-            context_->executor, [shared = context_] { return shut(shared); }, std::forward<Token>(token));
+            context_->executor, [shared = context_]() mutable { return shut(std::move(shared)); },
+            std::forward<Token>(token));
     }
 
 private:
     explicit cache(std::shared_ptr<context> c) : context_(std::move(c)) {}
+
+    /** Run as a child of the cache, so that close() waits for it; this operation waits for the child, without a hold on
+        anything that the host may destroy after close(). */
+    template <class T>
+    static asio::awaitable<T> as_child(std::shared_ptr<context> shared, asio::awaitable<T> work)
+    {
+        asio::any_io_executor executor = shared->executor;
+        asio::awaitable<T> child = detail::run_child(shared->running, std::move(executor), std::move(work));
+        shared.reset(); // the work has its own
+        return child;
+    }
 
     static asio::awaitable<prefix_match> find(std::shared_ptr<context> shared, result<digest> id,
                                               kv_geometry geometry, std::vector<token_id> tokens)
@@ -184,14 +206,22 @@ private:
             co_return prefix_match(id.error());
         if (shared->closing)
             co_return prefix_match(status(errc::shut_down));
+        asio::awaitable<prefix_match> work = look(shared, *id, geometry, std::move(tokens));
+        asio::awaitable<prefix_match> child = as_child(std::move(shared), std::move(work));
+        co_return co_await std::move(child);
+    }
+
+    static asio::awaitable<prefix_match> look(std::shared_ptr<context> shared, digest id,
+                                              kv_geometry geometry, std::vector<token_id> tokens)
+    {
         if (!tokens.empty())
             tokens.pop_back();
         const deadline until = shared->in(shared->options.match_timeout);
         auto finder = std::make_shared<detail::prefix_finder<Device, Tier>>(
-            shared, *id, geometry, hash_chain(*id, tokens, geometry.tokens_per_chunk), priority::load, until);
+            shared, id, geometry, hash_chain(id, tokens, geometry.tokens_per_chunk), priority::load, until);
         auto found = co_await finder->run();
         prefix_match out(std::move(found.ended_by));
-        out.scope = *id;
+        out.scope = id;
         out.geometry = geometry;
         out.chunks.assign(finder->chain().begin(),
                           finder->chain().begin() + static_cast<std::ptrdiff_t>(found.places.size()));
@@ -225,25 +255,19 @@ private:
             report.failed = status(errc::invalid_argument, "pages have no room for the tokens to be stored");
         if (!report.failed.ok())
             co_return report;
-        auto state = std::make_shared<detail::store_state<Device, Tier>>(
-            shared, *id, hash_chain(*id, tokens, geometry.tokens_per_chunk), std::move(pages));
-        // A child of the cache, so that close() waits for it; this operation waits for the child.
-        latch ended(shared->executor);
-        shared->running.spawn(run_store(state, std::move(after), report, ended));
-        const error_code cancelled = co_await ended.wait();
-        if (cancelled) {
-            state->cancel();
-            co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-            (void)co_await ended.async_wait(asio::use_awaitable);
-        }
-        co_return report;
+        asio::awaitable<store_report> work =
+            write(shared, *id, hash_chain(*id, tokens, geometry.tokens_per_chunk), std::move(pages),
+                  std::move(after));
+        asio::awaitable<store_report> child = as_child(std::move(shared), std::move(work));
+        co_return co_await std::move(child);
     }
 
-    static asio::awaitable<void> run_store(std::shared_ptr<detail::store_state<Device, Tier>> state,
-                                           event after, store_report& report, latch& ended)
+    static asio::awaitable<store_report> write(std::shared_ptr<context> shared, digest id,
+                                               std::vector<chunk_id> chain, kv_pages pages, event after)
     {
-        report = co_await state->run(std::move(after));
-        ended.set();
+        const auto state = std::make_shared<detail::store_state<Device, Tier>>(
+            std::move(shared), id, std::move(chain), std::move(pages));
+        co_return co_await state->run(std::move(after));
     }
 
     static asio::awaitable<error_code> shut(std::shared_ptr<context> shared)

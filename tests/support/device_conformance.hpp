@@ -83,6 +83,8 @@ TEST_CASE_TEMPLATE("a gate opens behind the copies before it, on the device's si
     const auto source = t.buffer(pattern(gates * 1024, 3));
     const auto target = t.buffer(std::vector<std::byte>(source.size()));
     auto row = t.device.make_gates(gates);
+    CHECK(row.size() == gates);
+    CHECK(typename Device::gates().size() == 0);
     for (std::size_t i = 0; i < gates; ++i)
         CHECK_FALSE(t.device.wait_gate(row, i, t.engine()));
     t.hold(copy_queue::load);

@@ -9,6 +9,16 @@ namespace objectcache {
 using time_point = std::chrono::steady_clock::time_point;
 using duration = std::chrono::steady_clock::duration;
 
+/** `by` after `at`: the end of time rather than an overflow, so that the longest duration means "never". */
+[[nodiscard]] constexpr time_point later(time_point at, duration by) noexcept
+{
+    if (by > duration::zero() && at > time_point::max() - by)
+        return time_point::max();
+    if (by < duration::zero() && at < time_point::min() - by)
+        return time_point::min();
+    return at + by;
+}
+
 /** A point in time after which an operation stops *waiting* (law 2: it goes on owning until its DMA or socket is done).
 
     A default deadline never passes; the library's own options always set one, because no wait is unbounded. */

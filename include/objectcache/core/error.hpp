@@ -81,6 +81,14 @@ private:
     std::string detail_;
 };
 
+/** Whether it says that the bytes which are stored are not what they should be, so that they may be replaced. Not so of a
+    format version that this library does not know, which is not its to judge, nor of an answer that is none of the store's
+    (a proxy's page), which says nothing of the object: that is as if the store could not be reached. */
+[[nodiscard]] inline bool tells_of_damage(const status& s) noexcept
+{
+    return s == condition::corrupt && !(s == errc::unknown_version) && !(s == errc::malformed_response);
+}
+
 } // namespace objectcache
 
 template <>

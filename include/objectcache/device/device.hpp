@@ -7,6 +7,7 @@
 #include <concepts>
 #include <cstddef>
 #include <span>
+#include <utility>
 
 namespace objectcache {
 
@@ -29,8 +30,8 @@ enum class copy_queue { load, store };
 
     - `D::event`: copyable handle; marks a point in a queue. A default constructed one stands for "no work": it is done.
     - `D::stream_ref`: the engine's compute stream, as gates need it. Copyable, non-owning.
-    - `D::gates`: a row of closed gates, one per layer; movable. Destroying it while a stream still waits is allowed:
-      the device keeps the memory until that stream has passed.
+    - `D::gates`: a row of closed gates, one per layer, `size()` of them; movable. Destroying it while a stream still waits
+      is allowed: the device keeps the memory until that stream has passed.
     - `copy(queue, ops)`: enqueue copies. Sources and destinations stay valid until an event recorded after them is done.
     - `record(queue)`: an event behind everything enqueued so far.
     - `query(event)`: has the device got there? Never blocks.
@@ -48,6 +49,9 @@ concept device = requires(D& d, std::span<const copy_op> ops, copy_queue queue,
     requires std::copyable<typename D::event> && std::default_initializable<typename D::event>;
     requires std::copyable<typename D::stream_ref>;
     requires std::movable<typename D::gates>;
+    {
+        std::as_const(gates).size()
+        } -> std::convertible_to<std::size_t>;
     {
         d.allocate_staging(n)
         } -> std::same_as<result<byte_span>>;

@@ -5,6 +5,7 @@
 #include <objectcache/device/host_stream.hpp>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -38,6 +39,7 @@ public:
     class gates {
     public:
         gates() = default;
+        [[nodiscard]] std::size_t size() const noexcept { return words_ ? words_->size() : 0; }
 
     private:
         friend host_device;

@@ -37,18 +37,25 @@ public:
     {
         auto shared = state_;
         const auto node = shared->children.emplace(shared->children.end());
-        asio::co_spawn(shared->executor, run(shared, *node, std::move(child)),
-                       asio::bind_cancellation_slot(node->slot(), [shared, node](std::exception_ptr) {
-                           shared->children.erase(node);
-                           if (shared->children.empty() && shared->idle)
-                               shared->idle->set();
-                       }));
+        try {
+            asio::co_spawn(shared->executor, run(shared, *node, std::move(child)),
+                           asio::bind_cancellation_slot(node->slot(), [shared, node](std::exception_ptr) {
+                               shared->children.erase(node);
+                               if (shared->children.empty() && shared->idle)
+                                   shared->idle->set();
+                           }));
+        } catch (...) { // no memory: a child that never began is not waited for
+            shared->children.erase(node);
+            throw;
+        }
     }
 
     [[nodiscard]] std::size_t size() const noexcept { return state_->children.size(); }
 
     /** Ask every child, and every later one, to end. */
     void cancel() { state_->cancel(); }
+    /** Whether they were asked, by whomever. */
+    [[nodiscard]] bool cancelled() const noexcept { return state_->cancelled; }
 
     /** Wait until no child is left. Several may wait.
 

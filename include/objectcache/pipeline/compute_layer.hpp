@@ -22,9 +22,11 @@ namespace objectcache {
     @par Cancellation Terminal, partial and total; ends the waiting, not the device's work: the layer's memory is then
          still taken.
     @par Lifetime Keeps the load's state alive.
-    @par Errors `condition::device`, `condition::cancelled`.
+    @par Errors `condition::device`, `condition::cancelled` (also from `cache::close`, which ends the wait), `exhausted`,
+         `invalid` (no such layer). Any but the last is a failure of the load too: what the layer was to compute may not be
+         there, and `load_report::failed` says so to whoever asks `finish` before storing.
     @par Threads Any thread may start it.
-    @par Cost One coroutine frame; event queries as `wait_predictor` says. */
+    @par Cost A few coroutine frames; event queries as `wait_predictor` says. */
 template <device Device, tier Tier>
 class [[nodiscard]] compute_layer : public awaitable_operation<compute_layer<Device, Tier>, error_code> {
 public:

@@ -92,6 +92,8 @@ struct cache_options {
         if (match_timeout <= duration::zero() || load_timeout <= duration::zero() ||
             store_timeout <= duration::zero())
             return bad("timeouts must be positive: no wait is unbounded");
+        if (index_ttl <= duration::zero())
+            return bad("index_ttl must be positive: a match tells the load behind it where the chunks lie");
         return {};
     }
 };
@@ -100,9 +102,13 @@ struct cache_options {
 struct load_options {
     /** Overrides `cache_options::load_timeout` unless zero; for the whole load, all its passes. */
     duration timeout = duration::zero();
+    /** Most layers of all passes together: each of them has a state and a gate of its own. */
+    static constexpr std::uint64_t most_layers = std::uint64_t{1} << 20;
+
     /** How often to bring the layers, one round after the other: 1 for a prefill, one per step for streaming decode. */
     std::uint32_t passes = 1;
-    /** No: as few requests as can be, for an engine that cannot start before everything is there. */
+    /** No: as few requests as can be, for an engine that cannot start before everything is there, and has memory for all
+        layers. */
     bool layer_by_layer = true;
 };
 

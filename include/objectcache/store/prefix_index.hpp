@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <list>
 #include <map>
 #include <span>
@@ -40,12 +41,12 @@ public:
 
     void add(const chunk_id& chunk, chunk_place place, time_point now)
     {
-        touch(chunk, {true, std::move(place), now + ttl_, {}});
+        touch(chunk, {true, std::move(place), later(now, ttl_), {}});
     }
     /** It was looked for, and is not there. */
     void mark_absent(const chunk_id& chunk, time_point now)
     {
-        touch(chunk, {false, {}, now + std::min(ttl_, absent_ttl), {}});
+        touch(chunk, {false, {}, later(now, std::min(ttl_, absent_ttl)), {}});
     }
     void forget(const chunk_id& chunk)
     {
@@ -87,11 +88,17 @@ public:
     }
 
     /** The object was found damaged: it is not there for readers, and who stores its chunks again must replace it. */
-    void mark_damaged(const std::string& key, time_point now) { mark(key, {now + ttl_, false}); }
+    void mark_damaged(const std::string& key, time_point now) { mark(key, false, now); }
     /** The object is of a format version that this library does not know: it is not there for readers either, but nobody's
         to replace. */
-    void mark_unknown(const std::string& key, time_point now) { mark(key, {now + ttl_, true}); }
-    void mark_repaired(const std::string& key) { unreadable_.erase(key); }
+    void mark_unknown(const std::string& key, time_point now) { mark(key, true, now); }
+    void mark_repaired(const std::string& key)
+    {
+        if (const auto found = unreadable_.find(key); found != unreadable_.end()) {
+            marks_.erase(found->second.mark);
+            unreadable_.erase(found);
+        }
+    }
     [[nodiscard]] bool is_damaged(const std::string& key, time_point now) const
     {
         const trouble* found = trouble_with(key, now);
@@ -132,13 +139,18 @@ private:
     struct trouble {
         time_point until;
         bool unknown = false;
+        std::list<std::string>::iterator mark;
     };
 
-    void mark(const std::string& key, trouble what)
+    void mark(const std::string& key, bool unknown, time_point now)
     {
-        if (!unreadable_.empty() && unreadable_.size() >= capacity_)
-            unreadable_.erase(unreadable_.begin());
-        unreadable_[key] = what;
+        mark_repaired(key);
+        // The oldest end first: those whose time is up, and one that has to make room.
+        while (!marks_.empty() &&
+               (unreadable_.size() >= capacity_ || unreadable_.find(marks_.front())->second.until <= now))
+            mark_repaired(std::string(marks_.front()));
+        marks_.push_back(key);
+        unreadable_[key] = {later(now, ttl_), unknown, std::prev(marks_.end())};
     }
     [[nodiscard]] const trouble* trouble_with(const std::string& key, time_point now) const
     {
@@ -160,6 +172,7 @@ private:
     duration ttl_;
     std::list<chunk_id> order_; // most recently touched first
     std::unordered_map<chunk_id, entry> entries_;
+    std::list<std::string> marks_; // keys of what follows, the oldest mark first
     std::map<std::string, trouble> unreadable_;
 };
 

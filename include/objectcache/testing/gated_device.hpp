@@ -49,7 +49,7 @@ public:
     class gates {
     public:
         [[nodiscard]] bool open(std::size_t i) const { return words_->at(i) != 0; }
-        [[nodiscard]] std::size_t size() const { return words_->size(); }
+        [[nodiscard]] std::size_t size() const noexcept { return words_ ? words_->size() : 0; }
 
     private:
         friend gated_device;

@@ -34,4 +34,18 @@ TEST_CASE("the nearer of two deadlines wins, in either order")
     CHECK(near < far);
 }
 
+TEST_CASE("a duration beyond the end of time ends there")
+{
+    const time_point now(1h);
+    CHECK(later(now, 5s) == time_point(1h + 5s));
+    CHECK(later(now, -2h) == time_point(-1h));
+    CHECK(later(now, duration::max()) == time_point::max());
+    CHECK(later(now, duration::max() - duration(1h)) == time_point::max());
+    CHECK(later(now, duration::max() - duration(1h) - duration(1)) == time_point::max() - duration(1));
+    CHECK(later(time_point(-1h), duration::max()) == time_point::max() - duration(1h));
+    CHECK(later(time_point(-1h), duration::min()) == time_point::min());
+    CHECK(later(time_point::max(), duration(1)) == time_point::max());
+    CHECK(later(time_point::max(), duration::zero()) == time_point::max());
+}
+
 } // namespace deadline_test

@@ -37,3 +37,13 @@ TEST_CASE("a status is ok by default and says what happened otherwise")
     CHECK(bad == errc::checksum_mismatch);
     CHECK(bad.message() == "chunk 3, layer 7: checksum mismatch");
 }
+
+TEST_CASE("damage is what the stored bytes say, not who brought them or who can read them")
+{
+    for (const errc e :
+         {errc::length_mismatch, errc::checksum_mismatch, errc::wrong_chunk, errc::wrong_geometry})
+        CHECK(tells_of_damage(e));
+    for (const errc e : {errc::unknown_version, errc::malformed_response, errc::not_found, errc::throttled})
+        CHECK_FALSE(tells_of_damage(e));
+    CHECK_FALSE(tells_of_damage(status()));
+}

@@ -22,6 +22,7 @@ TEST_CASE("the defaults are valid, and every member that cannot be is named")
         {"timeouts", [](cache_options& o) { o.match_timeout = duration::zero(); }},
         {"timeouts", [](cache_options& o) { o.load_timeout = -duration(1); }},
         {"timeouts", [](cache_options& o) { o.store_timeout = duration::zero(); }},
+        {"index_ttl", [](cache_options& o) { o.index_ttl = duration::zero(); }},
     };
     for (const auto& each : wrong) {
         const char* const name = each.first; // clang 14 does not let CAPTURE capture a structured binding

@@ -5,6 +5,7 @@
 #include <objectcache/s3/large_object.hpp>
 #include <objectcache/testing/s3_server.hpp>
 
+#include <support/forged.hpp>
 #include <support/kv_fixture.hpp>
 #include <support/run.hpp>
 
@@ -277,6 +278,37 @@ TEST_CASE("a manifest that is published while its layers are removed is taken ba
     CHECK_FALSE(w.published(2));
     CHECK(r.retracted == 1);
     CHECK(r.unsettled == 0);
+}
+
+TEST_CASE("a manifest of an unknown version that was published meanwhile is left alone, however large it is")
+{
+    for (const bool known : {false, true}) {
+        CAPTURE(known);
+        world w;
+        w.put_layers(0);
+        w.grow_old();
+        w.how.on_garbage = [&](const garbage& g) {
+            if (g.key != layer_key(w.keys, w.chain[0], 3))
+                return;
+            object_header h;
+            h.where = layout::layer_objects;
+            h.geometry = w.of.geometry;
+            h.scope = w.id;
+            h.chunk = w.chain[0];
+            std::vector<std::byte> bytes(header_bytes + 100);
+            encode_header(std::span(bytes).first<header_bytes>(), h);
+            if (!known)
+                store_le(bytes.data() + forged::header_version, std::uint16_t{2});
+            forged::reseal_header(bytes);
+            w.put(manifest_key(w.keys, w.chain[0]), bytes);
+        };
+        const collector_report r = w.collect();
+        CHECK_MESSAGE(r.failed.ok(), r.failed.message());
+        CHECK(w.published(0) == !known);
+        CHECK(r.retracted == (known ? 1 : 0));
+        CHECK(r.spared == (known ? 0 : 1));
+        CHECK(r.unsettled == 0);
+    }
 }
 
 TEST_CASE("a collector that dies while it settles leaves what the next one mends")

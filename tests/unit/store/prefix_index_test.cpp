@@ -74,6 +74,29 @@ TEST_CASE("an object is damaged until it is replaced, or the belief ends")
     CHECK_FALSE(none.is_damaged("a", start));
 }
 
+TEST_CASE("of damaged objects the oldest is forgotten first, and nothing is kept whose time is up")
+{
+    using namespace prefix_index_test;
+    prefix_index index(2, 10s);
+    index.mark_damaged("z", start);
+    index.mark_damaged("b", start + 1s);
+    index.mark_damaged("z", start + 2s); // seen again
+    index.mark_damaged("a", start + 3s);
+    CHECK_FALSE(index.is_damaged("b", start + 3s));
+    CHECK(index.is_damaged("z", start + 3s));
+    CHECK(index.is_damaged("a", start + 3s));
+    index.mark_damaged("y", start + 13s); // the others are over
+    index.mark_repaired("y");
+    CHECK_FALSE(index.any_unreadable());
+    prefix_index for_ever(10, duration::max());
+    for_ever.mark_damaged("a", start);
+    for_ever.add(id(1), {}, start);
+    for_ever.mark_absent(id(2), start);
+    CHECK(for_ever.is_damaged("a", start + 1h));
+    CHECK(for_ever.contains(id(1), start + 1h));
+    CHECK(for_ever.is_absent(id(2), start));
+}
+
 TEST_CASE("an object of an unknown version is as little there as a damaged one, and nobody's to replace")
 {
     using namespace prefix_index_test;

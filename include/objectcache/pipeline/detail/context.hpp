@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 
@@ -51,18 +52,32 @@ struct pipeline_context {
     event_scheduler<Device> events;
     byte_budget requests;
     prefix_index index;
-    load_pacer::knowledge link;                         // as the matches and loads so far saw it
-    std::unordered_map<digest, layout_census> censuses; // of the scopes that were asked for: a handful
+    load_pacer::knowledge link; // as the matches and loads so far saw it
+    std::unordered_map<digest, std::shared_ptr<layout_census>> censuses; // of the scopes that were asked for
     cache_counters counters;
-    task_group running; // loads and stores under way: what close() joins
+    task_group running; // all that is under way: what close() joins
     bool closing = false;
+
+    /** Of that scope; one whose time is up is forgotten, but for those who are finding it out. */
+    [[nodiscard]] std::shared_ptr<layout_census> census_of(const digest& scope)
+    {
+        if (const auto known = censuses.find(scope); known != censuses.end())
+            return known->second;
+        const time_point now = time.now();
+        std::erase_if(censuses, [&](const auto& each) {
+            return each.second.use_count() == 1 &&
+                   (each.second->until <= now || censuses.size() >= most_censuses);
+        });
+        return censuses.emplace(scope, std::make_shared<layout_census>()).first->second;
+    }
+    static constexpr std::size_t most_censuses = 4096;
 
     /** A load did not get a chunk that had been matched. `key` is the object that publishes it, `read` says whether that was
         read itself. True if the chunk is not there for the next reader either. */
     [[nodiscard]] bool lost(const std::string& key, const status& why, bool read)
     {
-        const bool unknown = why.code() == errc::unknown_version, absent = why == condition::absent,
-                   corrupt = why == condition::corrupt && !unknown;
+        const bool unknown = why == errc::unknown_version, absent = why == condition::absent,
+                   corrupt = tells_of_damage(why);
         if (corrupt)
             cache_counters::add(counters.chunks_corrupt);
         if (absent)
@@ -76,13 +91,31 @@ struct pipeline_context {
             index.mark_unknown(key, time.now());
         return corrupt || absent || unknown;
     }
+    /** What a load found of the link. Its latency is what matches see, also while the load went on. */
+    void learn(const load_pacer::knowledge& seen) noexcept
+    {
+        link.bytes_per_second = seen.bytes_per_second;
+        link.of_one = seen.of_one;
+    }
     /** A request that brought nothing took so long. */
     void saw_latency(duration took) noexcept
     {
         link.latency =
             link.latency == duration::zero() ? took : std::min(took, link.latency + link.latency / 8);
     }
-    [[nodiscard]] deadline in(duration timeout) const noexcept { return deadline(time.now() + timeout); }
+    /** Stand still until the device is past `behind`. For when there is no memory for a wait that lets others work: the
+        device may touch what the event guards, and nothing else is known to be safe. */
+    [[nodiscard]] error_code wait_out(const typename Device::event& behind) noexcept
+    {
+        event_state seen = owner.query(behind);
+        for (; seen == event_state::pending; seen = owner.query(behind))
+            std::this_thread::yield();
+        return seen == event_state::done ? error_code() : make_error_code(errc::device_failed);
+    }
+    [[nodiscard]] deadline in(duration timeout) const noexcept
+    {
+        return deadline(later(time.now(), timeout));
+    }
 };
 
 } // namespace objectcache::detail

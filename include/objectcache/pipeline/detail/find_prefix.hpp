@@ -7,6 +7,7 @@
 #include <objectcache/kv/segment.hpp>
 #include <objectcache/pipeline/detail/context.hpp>
 #include <objectcache/plan/prefix_search.hpp>
+#include <objectcache/store/listing_progress.hpp>
 
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -40,7 +41,7 @@ public:
         , geometry_(geometry)
         , chain_(std::move(chain))
         , places_(context_->index.known_prefix(chain_, context_->time.now()))
-        , census_(census_of(scope))
+        , census_(context_->census_of(scope))
         , asked_(layouts())
         , search_(chain_.size(), places_.size(), segment_chunks(geometry_), asked_)
         , urgency_(urgency)
@@ -64,6 +65,8 @@ public:
         for (std::size_t i = known; i < places_.size(); ++i)
             context_->index.add(chain_[i], places_[i], now);
         if (places_.size() < chain_.size() && ended_by_.ok())
+            ended_by_ = census_failed_;
+        if (places_.size() < chain_.size() && ended_by_.ok())
             context_->index.mark_absent(chain_[places_.size()], now);
         outcome out;
         out.places = std::move(places_);
@@ -81,10 +84,7 @@ private:
              round = search_.next_round()) {
             task_group questions(context_->executor);
             for (const prefix_search::question& question : round)
-                if (question.what == ask::region)
-                    questions.spawn(list(keep, question));
-                else
-                    questions.spawn(probe(keep, question));
+                questions.spawn(answer(keep, question));
             count_layouts(questions);
             co_await questions.join();
             // Between two rounds nobody else would notice.
@@ -119,14 +119,8 @@ private:
 
     [[nodiscard]] layout own() const { return context_->options.layout_for(geometry_); }
 
-    /** A scope is nearly always stored in one layout. Which others it has is found out beside the first questions. */
-    [[nodiscard]] layout_census* census_of(const digest& scope)
-    {
-        layout_census& census = context_->censuses[scope];
-        if (census.until <= context_->time.now())
-            census = layout_census();
-        return &census;
-    }
+    /** A scope is nearly always stored in one layout. Which others it has is found out beside the first questions. Only an
+        answer to all of them counts: without it nothing is known to be absent. */
     [[nodiscard]] layout_set layouts() const
     {
         layout_set out = layout_set::only(own());
@@ -146,32 +140,42 @@ private:
         fresh_.until = context_->in(context_->options.index_ttl).at();
         for (const layout other : {layout::layer_objects, layout::chunk_objects, layout::segment_objects})
             if (other != own() && context_->options.read_layouts.contains(other))
-                questions.spawn(count(this->shared_from_this(), other));
+                questions.spawn(census_part(this->shared_from_this(), other));
     }
 
     /** Whether the scope has any object of that layout. */
-    static asio::awaitable<void> count(std::shared_ptr<prefix_finder> self, layout other)
+    static asio::awaitable<void> census_part(std::shared_ptr<prefix_finder> self, layout other)
     {
-        context& shared = *self->context_;
-        auto request = co_await shared.requests.acquire(1, self->urgency_, self->until_);
-        if (!request)
+        try {
+            co_await self->count(other);
+        } catch (...) { // no memory, or a tier that throws
+            self->census_failed_ = status(errc::exhausted);
+        }
+    }
+    asio::awaitable<void> count(layout other)
+    {
+        auto request = co_await context_->requests.acquire(1, urgency_, until_);
+        if (!request) {
+            census_failed_ = request.error();
             co_return;
-        cache_counters::add(shared.counters.match_requests);
-        std::string prefix = layout_prefix(self->keys_, other);
+        }
+        cache_counters::add(context_->counters.match_requests);
+        std::string prefix = layout_prefix(keys_, other);
         std::string beginning;
-        const auto page =
-            co_await shared.store.list(std::move(prefix), std::move(beginning), 1, self->until_);
-        if (!page.ok())
+        const auto page = co_await context_->store.list(std::move(prefix), std::move(beginning), 1, until_);
+        if (!page.ok()) {
+            census_failed_ = page.error();
             co_return;
+        }
         const bool any = !page->objects.empty();
         if (other == layout::layer_objects)
-            self->fresh_.has.layer_objects = any;
+            fresh_.has.layer_objects = any;
         else if (other == layout::chunk_objects)
-            self->fresh_.has.chunk_objects = any;
+            fresh_.has.chunk_objects = any;
         else
-            self->fresh_.has.segment_objects = any;
-        if (++self->counted_layouts_ == self->layouts_to_count())
-            *self->census_ = self->fresh_;
+            fresh_.has.segment_objects = any;
+        if (++counted_layouts_ == layouts_to_count())
+            *census_ = fresh_;
     }
     [[nodiscard]] unsigned layouts_to_count() const
     {
@@ -194,30 +198,42 @@ private:
         return std::span(chain_).subspan(first, std::min(per_region, chain_.size() - first));
     }
 
-    static asio::awaitable<void> probe(std::shared_ptr<prefix_finder> self, prefix_search::question question)
+    static asio::awaitable<void> answer(std::shared_ptr<prefix_finder> self, prefix_search::question question)
     {
-        context& shared = *self->context_;
+        try {
+            if (question.what == ask::region)
+                co_await self->list(question);
+            else
+                co_await self->probe(question);
+        } catch (...) { // no memory, or a tier that throws
+            self->failed(status(errc::exhausted));
+        }
+    }
+
+    asio::awaitable<void> probe(prefix_search::question question)
+    {
+        context& shared = *context_;
         std::string key;
         std::uint64_t expected = header_bytes;
         if (question.what == ask::chunk) {
-            key = chunk_key(self->keys_, self->chain_[question.index]);
-            expected = object_bytes(layout::chunk_objects, self->geometry_);
+            key = chunk_key(keys_, chain_[question.index]);
+            expected = object_bytes(layout::chunk_objects, geometry_);
         } else if (question.what == ask::manifest) {
-            key = manifest_key(self->keys_, self->chain_[question.index]);
+            key = manifest_key(keys_, chain_[question.index]);
         } else {
-            const auto ids = self->region(question.index);
+            const auto ids = region(question.index);
             const auto chunks = static_cast<std::uint32_t>(ids.size());
-            key = segment_key(self->keys_, name_segment(self->geometry_, ids, 0, chunks));
-            expected = segment_bytes(self->geometry_, chunks);
+            key = segment_key(keys_, name_segment(geometry_, ids, 0, chunks));
+            expected = segment_bytes(geometry_, chunks);
         }
         bool present = false;
-        auto request = co_await shared.requests.acquire(1, self->urgency_, self->until_);
+        auto request = co_await shared.requests.acquire(1, urgency_, until_);
         status s = request ? status() : request.error();
         if (request) {
             cache_counters::add(shared.counters.match_requests);
             std::string name = key;
             const time_point asked = shared.time.now();
-            const auto found = co_await shared.store.stat(std::move(name), self->until_);
+            const auto found = co_await shared.store.stat(std::move(name), until_);
             s = found.error();
             if (s.ok() || s == condition::absent)
                 shared.saw_latency(shared.time.now() - asked);
@@ -227,53 +243,61 @@ private:
                 shared.index.mark_damaged(key, shared.time.now());
             present = found.ok() && !shared.index.is_unreadable(key, shared.time.now());
         }
-        self->failed(s);
+        failed(s);
         if (question.what != ask::segment) {
-            self->search_.report(question, present);
+            search_.report(question, present);
             co_return;
         }
         std::vector<stored_run> runs;
         if (present) {
-            const std::size_t per_region = segment_chunks(self->geometry_);
+            const std::size_t per_region = segment_chunks(geometry_);
             auto segment = std::make_shared<stored_segment>();
             segment->key = std::move(key);
             segment->chunks = static_cast<std::uint32_t>(per_region);
             runs.push_back(
                 {question.index * per_region, per_region, {layout::segment_objects, std::move(segment), 0}});
         }
-        self->search_.report(question, std::move(runs));
+        search_.report(question, std::move(runs));
     }
 
-    static asio::awaitable<void> list(std::shared_ptr<prefix_finder> self, prefix_search::question question)
+    asio::awaitable<void> list(prefix_search::question question)
     {
-        context& shared = *self->context_;
-        const auto ids = self->region(question.index);
-        const std::string prefix = region_prefix(self->keys_, ids.front());
+        context& shared = *context_;
+        const auto ids = region(question.index);
+        const std::string prefix = region_prefix(keys_, ids.front());
         std::vector<stored_run> runs;
         std::string next;
-        auto request = co_await shared.requests.acquire(1, self->urgency_, self->until_);
+        listing_progress progress;
+        auto request = co_await shared.requests.acquire(1, urgency_, until_);
         status s = request ? status() : request.error();
         // As a rule one page: a region has as many segments as sequences end or branch off inside it.
         for (unsigned pages = 0; s.ok() && pages < most_pages; ++pages) {
             cache_counters::add(shared.counters.match_requests);
             std::string name = prefix;
+            const std::string asked_for = next;
             const time_point asked = shared.time.now();
             const auto page =
-                co_await shared.store.list(std::move(name), std::move(next), keys_per_page, self->until_);
+                co_await shared.store.list(std::move(name), std::move(next), keys_per_page, until_);
             s = page.error();
             if (s.ok())
                 shared.saw_latency(shared.time.now() - asked);
             if (!page.ok())
                 break;
-            for (const object_entry& object : page->objects)
-                if (auto run = self->segment_of(question.index, object, prefix.size()); run.chunks != 0)
+            for (const object_entry& object : page->objects) {
+                if (!object.key.starts_with(prefix)) {
+                    s = status(errc::malformed_response, "LIST of " + prefix + ": " + object.key);
+                    break;
+                }
+                if (auto run = segment_of(question.index, object, prefix.size()); run.chunks != 0)
                     runs.push_back(std::move(run));
-            next = page->next;
-            if (next.empty())
+            }
+            if (page->next.empty() || !s.ok())
                 break;
+            s = progress.turn(asked_for, page->next, page->objects.size());
+            next = page->next;
         }
-        self->failed(s);
-        self->search_.report(question, std::move(runs));
+        failed(s);
+        search_.report(question, std::move(runs));
     }
 
     [[nodiscard]] stored_run segment_of(std::size_t number, const object_entry& object,
@@ -307,10 +331,11 @@ private:
     kv_geometry geometry_;
     std::vector<chunk_id> chain_;
     std::vector<chunk_place> places_; // those that this process knows of, then also those found
-    layout_census* census_;           // of the context, whose map does not move its values
+    std::shared_ptr<layout_census> census_;
     layout_census fresh_;
     bool counted_ = false;
     unsigned counted_layouts_ = 0;
+    status census_failed_;
     layout_set asked_;
     prefix_search search_;
     priority urgency_;

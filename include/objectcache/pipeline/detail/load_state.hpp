@@ -5,9 +5,10 @@
 #include <objectcache/kv/object_key.hpp>
 #include <objectcache/kv/pages.hpp>
 #include <objectcache/pipeline/detail/arrival.hpp>
+#include <objectcache/pipeline/detail/child.hpp>
 #include <objectcache/pipeline/detail/context.hpp>
+#include <objectcache/pipeline/detail/layer_board.hpp>
 #include <objectcache/pipeline/detail/layer_slots.hpp>
-#include <objectcache/pipeline/detail/layer_state.hpp>
 #include <objectcache/pipeline/detail/pacing.hpp>
 #include <objectcache/pipeline/detail/page_mover.hpp>
 #include <objectcache/pipeline/load_report.hpp>
@@ -20,9 +21,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
-#include <deque>
-#include <mutex>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -31,8 +30,7 @@ namespace objectcache::detail {
 
 /** One load under way: reads, verification, copies, gates, and who waits for what.
 
-    A *part* is one (chunk, layer). Each part ends exactly once: landed on the device, or failed; those of one request
-    together. A layer is ready when all its parts have ended, or when the load gave up; its gate opens no later than that.
+    Each part (layer_board) ends exactly once: landed on the device, or failed; those of one request together.
 
     Everything but `gate`, `wait_blocking` and `usable_tokens` runs on the context's executor. */
 template <device Device, tier Tier>
@@ -53,38 +51,36 @@ public:
         , settled_(context_->executor)
         , until_(context_->in(options.timeout > duration::zero() ? options.timeout
                                                                  : context_->options.load_timeout))
+        , layers_(context_->executor, context_->owner, match_.geometry.layers, options_.passes,
+                  match_.chunks.size(), std::move(row))
         , slots_{match_.geometry.layers, options_.passes, pages_.layer_slots()}
         , usable_(match_.chunks.size())
         , mover_(context_->owner, copy_queue::load, pages_)
         , pacing_(context_->executor, context_->link)
-    {
-        const std::size_t total = std::size_t{match_.geometry.layers} * options_.passes;
-        for (std::size_t v = 0; v < total; ++v)
-            layers_.emplace_back(context_->executor, match_.chunks.size());
-        gates_ = row ? std::move(*row) : context_->owner.make_gates(total);
-    }
-
-    ~load_state()
-    {
-        // Only where the context was destroyed under a load: no stream may be left waiting.
-        for (std::size_t v = 0; v < layers_.size(); ++v)
-            if (!layers_[v].gate_open)
-                context_->owner.force_gate(gates_, v);
-    }
+    {}
 
     [[nodiscard]] asio::any_io_executor executor() const { return context_->executor; }
     [[nodiscard]] const prefix_match& match() const noexcept { return match_; }
     [[nodiscard]] std::uint32_t passes() const noexcept { return options_.passes; }
 
     /** Begin. `refused` ends the load before it starts: the layers fail, nothing is read. */
-    void start(status refused) { context_->running.spawn(run(this->shared_from_this(), std::move(refused))); }
+    void start(status refused) noexcept
+    {
+        if (refused.ok() && !layers_.complete())
+            refused = status(errc::exhausted);
+        try {
+            context_->running.spawn(run(this->shared_from_this(), std::move(refused)));
+        } catch (...) { // no memory
+            settle();
+        }
+    }
 
     asio::awaitable<error_code> wait(layer_id layer, std::uint32_t pass)
     {
         auto keep = this->shared_from_this();
-        if (!in_range(layer, pass))
-            co_return make_error_code(errc::invalid_argument);
-        layer_state& mine = at(layer, pass);
+        if (const error_code none = layers_.missing(layer, pass))
+            co_return none;
+        layer_state& mine = layers_.at(layer, pass);
         if (mine.timing.waited_from == time_point())
             mine.timing.waited_from = context_->time.now();
         const error_code ec = co_await mine.ready.wait();
@@ -96,32 +92,38 @@ public:
     asio::awaitable<error_code> compute(layer_id layer, event done, std::uint32_t pass)
     {
         auto keep = this->shared_from_this();
-        if (!in_range(layer, pass))
-            co_return make_error_code(errc::invalid_argument);
-        const error_code ec = co_await context_->events.wait(std::move(done), event_kind::compute);
-        if (!ec) {
-            layer_state& mine = at(layer, pass);
-            mine.timing.computed = context_->time.now();
-            mine.computed.set();
+        if (const error_code none = layers_.missing(layer, pass))
+            co_return none;
+        error_code ec = make_error_code(errc::shut_down);
+        try {
+            if (!context_->closing) {
+                // A child of the cache: the device may be gone when close() has completed.
+                asio::awaitable<error_code> reached =
+                    context_->events.wait(std::move(done), event_kind::compute);
+                ec = co_await run_child(context_->running, context_->executor, std::move(reached));
+            }
+        } catch (...) {
+            ec = make_error_code(errc::exhausted);
         }
+        if (ec) {
+            // Who looks at nothing but the report must not store what was never computed.
+            if (first_failure_.ok())
+                first_failure_ = status(ec, "compute of layer " + std::to_string(layer));
+            co_return ec;
+        }
+        layer_state& mine = layers_.at(layer, pass);
+        mine.timing.computed = context_->time.now();
+        mine.computed.set();
         co_return ec;
     }
 
-    /** For engines with threads of their own. */
     error_code wait_blocking(layer_id layer, std::uint32_t pass)
     {
-        if (!in_range(layer, pass))
-            return make_error_code(errc::invalid_argument);
-        layer_state& mine = at(layer, pass);
-        std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return mine.announced; });
-        return mine.failed;
+        return layers_.wait_blocking(layer, pass, until_);
     }
-
     error_code gate(layer_id layer, std::uint32_t pass, typename Device::stream_ref stream)
     {
-        return in_range(layer, pass) ? context_->owner.wait_gate(gates_, index_of(layer, pass), stream)
-                                     : make_error_code(errc::invalid_argument);
+        return layers_.gate(layer, pass, stream);
     }
 
     asio::awaitable<load_report> report()
@@ -136,8 +138,8 @@ public:
         out.usable_tokens = usable_tokens();
         out.requests = requests_;
         out.bytes = bytes_;
-        for (layer_id layer = 0; layer < match_.geometry.layers; ++layer)
-            out.layers.push_back(at(layer, options_.passes - 1).timing);
+        for (layer_id layer = 0; layers_.complete() && layer < match_.geometry.layers; ++layer)
+            out.layers.push_back(layers_.at(layer, options_.passes - 1).timing);
         co_return out;
     }
 
@@ -154,6 +156,8 @@ public:
             return;
         stopped_ = true;
         stop_reason_ = std::move(why);
+        if (!layers_.complete())
+            fail_chunk(0, stop_reason_);
         for (std::size_t v = 0; v < layers_.size(); ++v)
             if (!layers_[v].ready.is_set()) {
                 fail_chunk(0, stop_reason_);
@@ -168,19 +172,6 @@ private:
     // behind a request's last byte.
     static constexpr std::size_t copy_bytes = std::size_t{1} << 20;
 
-    [[nodiscard]] bool in_range(layer_id layer, std::uint32_t pass) const noexcept
-    {
-        return layer < match_.geometry.layers && pass < options_.passes;
-    }
-    [[nodiscard]] std::size_t index_of(layer_id layer, std::uint32_t pass) const noexcept
-    {
-        return std::size_t{pass} * match_.geometry.layers + layer;
-    }
-    [[nodiscard]] layer_state& at(layer_id layer, std::uint32_t pass)
-    {
-        return layers_[index_of(layer, pass)];
-    }
-
     static asio::awaitable<void> run(std::shared_ptr<load_state> self, status refused)
     {
         cache_counters::add(self->context_->counters.loads);
@@ -190,22 +181,29 @@ private:
             if (auto load = weak.lock(); load && until.passed(load->context_->time.now()))
                 load->give_up(errc::deadline_exceeded);
         });
-        if (!refused.ok()) {
-            self->stopped_ = true;
-            self->stop_reason_ = std::move(refused);
-        }
-        self->work_.spawn(issue(self));
+        if (refused.ok())
+            self->work_.spawn(issue(self));
+        else
+            self->give_up(std::move(refused));
         co_await self->work_.join();
+        self->settle();
+    }
+
+    /** Nothing moves any more. */
+    void settle() noexcept
+    {
         // A load of no chunks has no part that would announce its layers; a part that did not end ran out of memory.
-        for (std::size_t v = 0; v < self->layers_.size(); ++v) {
-            if (self->layers_[v].to_end != 0 && !self->layers_[v].failed) {
-                self->layers_[v].failed = make_error_code(errc::exhausted);
-                self->fail_chunk(0, status(errc::exhausted, "a load ran out of memory"));
+        for (std::size_t v = 0; v < layers_.size(); ++v) {
+            layer_state& layer = layers_[v];
+            if (layer.to_end != 0 && !layer.failed) {
+                layer.failed = make_error_code(errc::exhausted);
+                fail_chunk(0, status(errc::exhausted));
             }
-            self->announce(v, self->layers_[v].failed);
+            announce(v, layer.failed);
         }
-        self->context_->link = self->pacing_.known();
-        self->settled_.set();
+        if (pacing_.learnt())
+            context_->learn(pacing_.known());
+        settled_.set();
     }
 
     /** Send the reads in the order the layers are needed, as far ahead as depth, staging and requests allow. */
@@ -231,7 +229,7 @@ private:
         }
         for (std::uint32_t pass = 0; pass < self->options_.passes; ++pass) {
             for (const layer_group& group : plan->groups) {
-                const std::size_t first = self->index_of(group.first_layer, pass);
+                const std::size_t first = self->layers_.index_of(group.first_layer, pass);
                 if (first >= shared.options.prefetch_depth)
                     (void)co_await self->layers_[first - shared.options.prefetch_depth].ready.wait();
                 for (const load_fetch& fetch : plan->fetches_of(group)) {
@@ -239,7 +237,7 @@ private:
                     if (shared.options.pace_layers)
                         co_await self->pacing_.turn(fetch.range.size, !begins, self->flow_,
                                                     self->until_.at());
-                    typename byte_budget::ticket request;
+                    byte_budget::ticket request;
                     lease staging;
                     const status room = co_await self->make_room(fetch, request, staging);
                     if (!room.ok()) {
@@ -256,18 +254,21 @@ private:
     }
 
     /** What a request needs before it may be sent. */
-    asio::awaitable<status> make_room(const load_fetch& fetch, typename byte_budget::ticket& request,
-                                      lease& staging)
+    asio::awaitable<status> make_room(const load_fetch& fetch, byte_budget::ticket& request, lease& staging)
     {
+        if (status why = worth_fetching(fetch); !why.ok())
+            co_return why;
+        // In this order everywhere (store_state too): who has a request must not wait for staging, or those who have the
+        // staging may wait for the request.
+        const auto size = static_cast<std::size_t>(fetch.range.size);
+        auto lent = co_await context_->staging.acquire(size, priority::load, until_);
+        if (!lent)
+            co_return lent.error();
         if (status why = worth_fetching(fetch); !why.ok())
             co_return why;
         auto granted = co_await context_->requests.acquire(1, priority::load, until_);
         if (!granted)
             co_return granted.error();
-        const auto size = static_cast<std::size_t>(fetch.range.size);
-        auto lent = co_await context_->staging.acquire(size, priority::load, until_);
-        if (!lent)
-            co_return lent.error();
         request = std::move(*granted);
         staging = std::move(*lent);
         co_return worth_fetching(fetch);
@@ -279,38 +280,19 @@ private:
                                           lease staging)
     {
         context& shared = *self->context_;
-        for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
-            if (auto& requested = self->at(l, pass).timing.requested; requested == time_point())
-                requested = shared.time.now();
-        cache_counters::add(shared.counters.load_requests);
-        ++self->requests_;
-        std::string key = self->key_of(fetch);
-        auto more = [self, fetch, pass](std::shared_ptr<arrival> what) {
-            asio::post(self->executor(),
-                       [self, fetch, pass, what] { self->copy_arrived(*what, fetch, pass); });
-        };
-        const auto coming = std::make_shared<arrival>(self->match_, fetch, staging.bytes(), copy_bytes,
-                                                      self->flow_, std::move(more));
-        status ended = co_await shared.store.read(std::move(key), fetch.range, staging.bytes(), self->until_,
-                                                  coming.get());
-        coming->settle(ended.ok());
-        request.release();
-        self->pacing_.arrived(number, ended.ok(), self->flow_);
+        std::shared_ptr<arrival> coming;
         std::uint32_t intact = 0; // chunks: the leading ones of the fetch
-        if (ended.ok())
-            ended = coming->finish(intact);
-        if (intact != 0) {
-            status free = co_await self->slot_free(fetch, pass);
-            if (free.ok())
-                free = self->stopping();
-            if (!free.ok()) {
-                ended = free;
-                intact = 0;
-            }
+        status ended;
+        try {
+            co_await self->receive(fetch, number, pass, request, staging.bytes(), coming, intact, ended);
+        } catch (...) { // no memory
+            intact = 0;
+            ended = status(errc::exhausted);
+            self->fail_chunk(fetch.chunk, ended);
         }
-        if (!ended.ok())
-            self->note(fetch, fetch.chunk + intact, ended);
-        if (intact == 0 && !coming->touched) {
+        if (coming)
+            coming->over = true;
+        if (intact == 0 && (!coming || !coming->touched)) {
             self->end(fetch, pass, ended.code());
             co_return;
         }
@@ -318,14 +300,19 @@ private:
         self->bytes_ += arrived;
         cache_counters::add(shared.counters.bytes_loaded, arrived);
 
-        // The device may touch the lease: nothing may end this coroutine before the device is past it.
-        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
         if (intact != 0)
             self->copy(*coming, intact);
         for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
-            self->parts_enqueued(self->index_of(l, pass), fetch.chunks);
-        error_code device_error =
-            co_await shared.events.wait(shared.owner.record(copy_queue::load), event_kind::load_copy);
+            self->layers_.parts_enqueued(self->layers_.index_of(l, pass), fetch.chunks);
+        const event behind = shared.owner.record(copy_queue::load);
+        error_code device_error;
+        try {
+            // The device may touch the lease: nothing may end this coroutine before the device is past it.
+            co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+            device_error = co_await shared.events.wait(behind, event_kind::load_copy);
+        } catch (...) {
+            device_error = shared.wait_out(behind);
+        }
         staging.release();
         if (coming->refused)
             device_error = coming->refused;
@@ -333,7 +320,50 @@ private:
             self->fail_chunk(fetch.chunk, status(device_error, "copy to device"));
         const error_code failed = device_error ? device_error : ended.code();
         for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
-            self->parts_ended(self->index_of(l, pass), fetch.chunks, failed);
+            self->parts_ended(self->layers_.index_of(l, pass), fetch.chunks, failed);
+    }
+
+    /** The network's part of a transfer: `intact` chunks of it have come, and `ended` says why it is not all of them. */
+    asio::awaitable<void> receive(load_fetch fetch, std::size_t number, std::uint32_t pass,
+                                  byte_budget::ticket& request, byte_span into,
+                                  std::shared_ptr<arrival>& coming, std::uint32_t& intact, status& ended)
+    {
+        context& shared = *context_;
+        for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
+            if (auto& requested = layers_.at(l, pass).timing.requested; requested == time_point())
+                requested = shared.time.now();
+        cache_counters::add(shared.counters.load_requests);
+        ++requests_;
+        bool complete = false;
+        try {
+            std::string key = key_of(fetch);
+            auto more = [self = this->shared_from_this(), fetch, pass](std::shared_ptr<arrival> what) {
+                asio::post(self->executor(),
+                           [self, fetch, pass, what] { self->copy_arrived(*what, fetch, pass); });
+            };
+            coming = std::make_shared<arrival>(match_, fetch, into, copy_bytes, flow_, std::move(more));
+            ended = co_await shared.store.read(std::move(key), fetch.range, into, until_, coming.get());
+            complete = ended.ok();
+        } catch (...) { // no memory, or a tier that throws
+            ended = status(errc::exhausted);
+        }
+        if (coming)
+            coming->settle(complete);
+        request.release();
+        pacing_.arrived(number, complete, flow_);
+        if (complete)
+            ended = coming->finish(intact);
+        if (intact != 0) {
+            status free = co_await slot_free(fetch, pass);
+            if (free.ok())
+                free = stopping();
+            if (!free.ok()) {
+                ended = free;
+                intact = 0;
+            }
+        }
+        if (!ended.ok())
+            note(fetch, fetch.chunk + intact, ended);
     }
 
     /** Records of a read that goes on: on to the device with them, unless that would overwrite what is in use. */
@@ -344,13 +374,20 @@ private:
             copy(coming, fetch.chunks);
     }
 
-    void copy(arrival& coming, std::uint32_t chunks)
+    void copy(arrival& coming, std::uint32_t chunks) noexcept
     {
-        const std::vector<kv_slice> slices = coming.slices(coming.take(), chunks);
-        if (slices.empty())
-            return;
-        coming.touched = true;
-        if (const error_code ec = mover_(slices); ec && !coming.refused)
+        error_code ec;
+        try {
+            const std::vector<kv_slice> slices = coming.slices(coming.take(), chunks);
+            if (slices.empty())
+                return;
+            coming.touched = true;
+            ec = mover_(slices);
+        } catch (...) { // no memory, and who knows what was enqueued
+            coming.touched = true;
+            ec = make_error_code(errc::exhausted);
+        }
+        if (ec && !coming.refused)
             coming.refused = ec;
     }
 
@@ -409,8 +446,8 @@ private:
     void end(const load_fetch& fetch, std::uint32_t pass, error_code failed)
     {
         for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l) {
-            parts_enqueued(index_of(l, pass), fetch.chunks);
-            parts_ended(index_of(l, pass), fetch.chunks, failed);
+            layers_.parts_enqueued(layers_.index_of(l, pass), fetch.chunks);
+            parts_ended(layers_.index_of(l, pass), fetch.chunks, failed);
         }
     }
 
@@ -422,51 +459,19 @@ private:
             usable_.store(chunk, std::memory_order_release);
     }
 
-    void parts_enqueued(std::size_t v, std::size_t parts)
-    {
-        if ((layers_[v].to_enqueue -= parts) == 0)
-            open_gate(v);
-    }
-
     void parts_ended(std::size_t v, std::size_t parts, error_code failed)
     {
-        layer_state& layer = layers_[v];
-        if (failed && !layer.failed && !layer.ready.is_set())
-            layer.failed = failed;
-        if ((layer.to_end -= parts) == 0)
-            announce(v, layer.failed);
+        if (layers_.parts_ended(v, parts, failed))
+            announce(v, layers_[v].failed);
     }
 
-    /** Behind the copies of its layer: the device opens it, the host is not on the way. If the device refuses, `announce`
-        opens it once the copies are seen done, not earlier: an engine that looks at nothing else would compute on rows
-        that are not there. */
-    void open_gate(std::size_t v)
-    {
-        if (layer_state& layer = layers_[v]; !layer.gate_open)
-            layer.gate_open = !context_->owner.open_gate(gates_, v);
-    }
-
-    /** The layer is ready or lost: tell everyone who waits. */
     void announce(std::size_t v, error_code failed)
     {
-        layer_state& layer = layers_[v];
-        if (layer.ready.is_set())
+        if (layers_[v].ready.is_set())
             return;
-        layer.timing.ready = context_->time.now();
         if (failed)
             cache_counters::add(context_->counters.layers_failed);
-        if (!layer
-                 .gate_open) { // given up (whatever the copies are doing, the stream must not hang), or refused
-            layer.gate_open = true;
-            context_->owner.force_gate(gates_, v);
-        }
-        {
-            std::lock_guard lock(mutex_);
-            layer.failed = failed;
-            layer.announced = true;
-        }
-        changed_.notify_all();
-        layer.ready.set();
+        layers_.announce(v, failed);
     }
 
     std::shared_ptr<context> context_;
@@ -477,8 +482,7 @@ private:
     task_group work_;
     latch settled_;
     deadline until_;
-    std::deque<layer_state> layers_; // by pass, then layer; latches do not move
-    typename Device::gates gates_;
+    layer_board<Device> layers_;
     layer_slots slots_;
     std::atomic<std::size_t> usable_; // chunks before the first hole
     page_mover<Device> mover_;
@@ -489,8 +493,6 @@ private:
     status stop_reason_;
     std::uint64_t requests_ = 0;
     std::uint64_t bytes_ = 0;
-    std::mutex mutex_;
-    std::condition_variable changed_;
 };
 
 } // namespace objectcache::detail

@@ -25,6 +25,8 @@ public:
     {}
 
     [[nodiscard]] const load_pacer::knowledge& known() const noexcept { return pacer_.known(); }
+    /** Something has arrived whole: what is known is more than what was known before. */
+    [[nodiscard]] bool learnt() const noexcept { return learnt_; }
 
     /** Until a request of so many bytes may be sent; until `latest`, `stop()`, or a cancellation.
 
@@ -60,6 +62,7 @@ public:
     void arrived(std::size_t number, bool complete, std::uint64_t received)
     {
         pacer_.arrived(number, complete, waiting_, received, timer_.now());
+        learnt_ = learnt_ || complete;
         timer_.cancel();
     }
 
@@ -71,6 +74,7 @@ private:
     timer timer_;
     bool waiting_ = false; // there is one more to be sent
     bool stopped_ = false;
+    bool learnt_ = false;
 };
 
 } // namespace objectcache::detail

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <objectcache/io/latch.hpp>
 #include <objectcache/io/with_deadline.hpp>
+#include <objectcache/pipeline/detail/damaged_objects.hpp>
 #include <objectcache/pipeline/detail/find_prefix.hpp>
-#include <objectcache/pipeline/detail/outgoing.hpp>
+#include <objectcache/pipeline/detail/outgoing_object.hpp>
 #include <objectcache/pipeline/detail/page_mover.hpp>
 #include <objectcache/pipeline/save.hpp>
 
@@ -39,51 +39,32 @@ public:
         , keys_{context_->options.key_prefix, scope}
         , where_(context_->options.layout_for(pages_.geometry()))
         , writes_(context_->executor, context_->options.max_writes)
+        , puts_(context_->executor, context_->options.max_writes)
         , work_(context_->executor)
     {}
 
+    /** A cancellation drops what is not acknowledged; it completes when nothing moves any more. */
     asio::awaitable<store_report> run(event after)
     {
         auto keep = this->shared_from_this();
         work_.spawn(issue(keep, std::move(after)));
         co_await work_.join();
+        // Whatever nothing was said of ran out of memory before it began.
+        if (const std::size_t told = report_.present + report_.stored + report_.dropped;
+            told < chunks_.size())
+            drop(chunks_.size() - told, status(errc::exhausted));
         co_return report_;
     }
 
-    /** Drop what is not acknowledged; `run` completes when nothing moves any more. */
-    void cancel()
-    {
-        stopped_ = true;
-        work_.cancel();
-    }
-
 private:
-    /** An object under way. */
-    struct object {
-        object(const asio::any_io_executor& ex, outgoing b, if_exists m)
-            : body(std::move(b))
-            , mode(m)
-            , to_send(body.parts())
-            , sent(ex)
-            , over(ex)
-        {}
-        outgoing body;
-        if_exists mode;
-        std::shared_ptr<object> before; ///< whose end this one's publication waits for
-        std::string upload;             ///< id; empty unless it has several parts
-        std::vector<std::string> tags;
-        std::uint32_t to_send; ///< parts that have not ended
-        latch sent;            ///< all of them have
-        latch over;            ///< published, or given up
-        status failed;
-    };
+    using object = outgoing_object;
     using object_ptr = std::shared_ptr<object>;
 
     [[nodiscard]] status stopping() const
     {
         if (context_->closing)
             return status(errc::shut_down);
-        return stopped_ ? status(errc::cancelled) : status();
+        return work_.cancelled() ? status(errc::cancelled) : status();
     }
     [[nodiscard]] deadline soon() const { return context_->in(context_->options.store_timeout); }
 
@@ -102,8 +83,8 @@ private:
             self->drop(self->chunks_.size(), ready);
             co_return;
         }
-        co_await self->look();
-        const std::vector<store_object> plan = self->plan();
+        const std::vector<chunk_place> found = co_await self->look();
+        const std::vector<store_object> plan = self->plan(found);
         object_ptr before;
         for (std::size_t i = 0; i < plan.size(); ++i) {
             const object_ptr mine = self->make(plan[i]);
@@ -119,72 +100,41 @@ private:
         }
     }
 
-    /** What is there already need not be sent, in whatever layout it is. As a rule the match before this store has asked. */
-    asio::awaitable<void> look()
+    /** What is there already need not be sent, in whatever layout it is. As a rule the match before this store has asked.
+
+        @return where the chunks lie that were asked for, from the first one on: the index may have room for fewer */
+    asio::awaitable<std::vector<chunk_place>> look()
     {
         const time_point now = context_->time.now();
         for (const chunk_id& chunk : chunks_) {
             if (context_->index.is_absent(chunk, now))
-                co_return;
+                co_return std::vector<chunk_place>();
             if (!context_->index.contains(chunk, now))
                 break;
         }
         const deadline until = context_->in(context_->options.match_timeout);
         auto finder = std::make_shared<prefix_finder<Device, Tier>>(context_, keys_.scope, pages_.geometry(),
                                                                     chunks_, priority::store, until);
-        (void)co_await finder->run();
+        auto found = co_await finder->run();
+        co_return std::move(found.places);
     }
 
-    [[nodiscard]] std::vector<store_object> plan()
+    [[nodiscard]] std::vector<store_object> plan(const std::vector<chunk_place>& found)
     {
         const time_point now = context_->time.now();
         std::vector<std::optional<chunk_place>> places;
-        for (const chunk_id& chunk : chunks_) {
-            const chunk_place* at = context_->index.find(chunk, now);
+        for (std::size_t i = 0; i < chunks_.size(); ++i) {
+            const chunk_place* at = context_->index.find(chunks_[i], now);
+            if (at == nullptr && i < found.size())
+                at = &found[i];
             places.push_back(at ? std::optional(*at) : std::nullopt);
             report_.present += at ? 1 : 0;
         }
         cache_counters::add(context_->counters.chunks_present, report_.present);
         std::vector<store_object> out =
             plan_store(where_, segment_chunks(pages_.geometry()), places, context_->options.merge_segments);
-        replace_damaged(out);
+        replace_damaged(out, context_->index, now, keys_, pages_.geometry(), where_, chunks_);
         return out;
-    }
-
-    /** Also objects that are damaged although their chunks are to be had elsewhere: every process that does not know it yet
-        would try to read them, and miss. */
-    void replace_damaged(std::vector<store_object>& plan) const
-    {
-        const prefix_index& index = context_->index;
-        const time_point now = context_->time.now();
-        const kv_geometry& geometry = pages_.geometry();
-        const auto add = [&plan](std::size_t first, std::size_t chunks) {
-            const auto same = [&](const store_object& o) { return o.first == first && o.chunks == chunks; };
-            if (std::none_of(plan.begin(), plan.end(), same))
-                plan.push_back({first, chunks, chunks});
-        };
-        if (!index.any_unreadable())
-            return;
-        if (where_ != layout::segment_objects) {
-            for (std::size_t i = 0; i < chunks_.size(); ++i)
-                if (index.is_damaged(commit_key(keys_, where_, chunks_[i]), now))
-                    add(i, 1);
-            return;
-        }
-        const std::size_t per_region = segment_chunks(geometry);
-        for (std::size_t first = 0; first < chunks_.size(); first += per_region) {
-            const auto region =
-                std::span(chunks_).subspan(first, std::min(per_region, chunks_.size() - first));
-            const std::string prefix = region_prefix(keys_, region.front());
-            for (const std::string& key : index.damaged(prefix, now)) {
-                const auto name =
-                    parse_segment_name(region.front(), std::string_view(key).substr(prefix.size()));
-                // Another sequence's is for those to replace who have its KV.
-                if (name && shared_chunks(geometry, *name, region) == name->chunks &&
-                    *name == name_segment(geometry, region, name->offset, name->chunks))
-                    add(first + name->offset, name->chunks);
-            }
-        }
     }
 
     [[nodiscard]] object_ptr make(const store_object& what)
@@ -202,56 +152,99 @@ private:
     asio::awaitable<status> send_parts(object_ptr mine)
     {
         const std::uint32_t parts = mine->body.parts();
-        status why = stopping();
-        if (context_->index.is_unknown(mine->body.key(), context_->time.now()))
-            why = status(errc::unknown_version, mine->body.key() + ": left alone");
-        if (mine->before && !mine->before->failed.ok())
-            why = mine->before->failed;
-        if (parts > 1 && why.ok()) {
-            auto request = co_await context_->requests.acquire(1, priority::store, soon());
-            why = request.error();
-            if (request) {
-                ++report_.requests;
-                std::string key = mine->body.key();
-                auto id = co_await context_->store.begin_upload(std::move(key), soon());
-                why = id.error();
-                if (id) {
-                    mine->upload = std::move(*id);
-                    mine->tags.resize(parts);
-                }
-            }
+        status why;
+        std::uint32_t begun = 0;
+        try {
+            why = co_await begin(mine);
+            work_.spawn(publish(this->shared_from_this(), mine));
+        } catch (...) { // no memory: nobody publishes it
+            give_up(*mine);
+            mine->over.set();
+            co_return status(errc::exhausted);
         }
-        work_.spawn(publish(this->shared_from_this(), mine));
-        for (std::uint32_t part = 0; part < parts; ++part) {
-            const deadline until = soon();
-            byte_budget::ticket turn;
-            lease staging;
-            if (why.ok())
-                why = mine->failed; // of a part before
-            if (why.ok()) {
-                auto granted = co_await writes_.acquire(1, priority::store, until);
-                why = granted.error();
-                if (granted)
-                    turn = std::move(*granted);
+        try {
+            while (begun < parts && why.ok()) {
+                why = co_await send_part(mine, begun);
+                begun += why.ok();
             }
-            if (why.ok()) {
-                auto lent =
-                    co_await context_->staging.acquire(mine->body.part_bytes(part), priority::store, until);
-                why = lent.error();
-                if (lent)
-                    staging = std::move(*lent);
-            }
-            if (why.ok())
-                why = stopping();
-            if (!why.ok()) {
-                for (; part < parts; ++part)
-                    ended(*mine, why);
-                break;
-            }
-            work_.spawn(
-                transfer(this->shared_from_this(), mine, part, std::move(turn), std::move(staging), until));
+        } catch (...) { // no memory
+            why = status(errc::exhausted);
         }
+        for (; begun < parts; ++begun)
+            mine->part_ended(why);
         co_return why;
+    }
+
+    /** What comes before the first part. */
+    asio::awaitable<status> begin(object_ptr mine)
+    {
+        if (status why = stopping(); !why.ok())
+            co_return why;
+        if (context_->index.is_unknown(mine->body.key(), context_->time.now()))
+            co_return left_alone(*mine);
+        if (mine->before && !mine->before->failed.ok())
+            co_return mine->before->failed;
+        if (mine->mode == if_exists::replace)
+            if (status why = co_await may_replace(mine); !why.ok())
+                co_return why;
+        if (mine->body.parts() == 1)
+            co_return status();
+        auto request = co_await context_->requests.acquire(1, priority::store, soon());
+        if (!request)
+            co_return request.error();
+        ++report_.requests;
+        std::string key = mine->body.key();
+        auto id = co_await context_->store.begin_upload(std::move(key), soon());
+        if (!id)
+            co_return id.error();
+        mine->tags.resize(mine->body.parts());
+        mine->upload = std::move(*id);
+        co_return status();
+    }
+
+    /** An object that was found damaged, perhaps only by its size, may be of a format that this library does not know: that
+        is nobody's to replace. Its head says so, in every version. */
+    asio::awaitable<status> may_replace(object_ptr mine)
+    {
+        const deadline until = soon();
+        auto request = co_await context_->requests.acquire(1, priority::store, until);
+        if (!request)
+            co_return request.error();
+        std::array<std::byte, header_bytes> head{};
+        const byte_range range{0, header_bytes};
+        std::string key = mine->body.key();
+        status got = co_await context_->store.read(std::move(key), range, byte_span(head), until, nullptr);
+        if (got.ok() && decode_header(head).error() == errc::unknown_version) {
+            context_->index.mark_unknown(mine->body.key(), context_->time.now());
+            co_return left_alone(*mine);
+        }
+        if (got == condition::absent || tells_of_damage(got))
+            co_return status();
+        co_return got;
+    }
+    [[nodiscard]] static status left_alone(const object& mine)
+    {
+        return {errc::unknown_version, mine.body.key() + ": left alone"};
+    }
+
+    /** Begin one part, once it may be written and there is staging for it. Staging first, then the request: in this order
+        everywhere (load_state too). */
+    asio::awaitable<status> send_part(object_ptr mine, std::uint32_t part)
+    {
+        const deadline until = soon();
+        if (!mine->failed.ok())
+            co_return mine->failed; // of a part before
+        auto turn = co_await writes_.acquire(1, priority::store, until);
+        if (!turn)
+            co_return turn.error();
+        auto lent = co_await context_->staging.acquire(mine->body.part_bytes(part), priority::store, until);
+        if (!lent)
+            co_return lent.error();
+        if (status why = stopping(); !why.ok())
+            co_return why;
+        work_.spawn(
+            transfer(this->shared_from_this(), mine, part, std::move(*turn), std::move(*lent), until));
+        co_return status();
     }
 
     static asio::awaitable<void> transfer(std::shared_ptr<store_state> self, object_ptr mine,
@@ -259,61 +252,80 @@ private:
                                           lease staging, deadline until)
     {
         context& shared = *self->context_;
-        error_code copied = self->mover_(mine->body.slices(part, staging.bytes()));
-        const event behind = shared.owner.record(copy_queue::store);
-        // The device writes into the lease: nothing may end this coroutine before the device is past it.
-        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-        const error_code reached = co_await shared.events.wait(behind, event_kind::store_copy);
-        co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
-        if (!copied)
-            copied = reached;
-        if (!copied)
-            copied = self->stopping().code();
-        if (copied) {
-            self->ended(*mine, status(copied, "copy from device"));
-            co_return;
-        }
-        mine->body.seal(part, staging.bytes());
+        bool copied = false;
         status sent;
-        if (!mine->upload.empty())
-            sent = co_await self->upload(mine, part, staging.bytes(), until);
-        else if (self->where_ == layout::layer_objects)
-            sent = co_await self->write_layers(mine, staging.bytes(), until);
-        else
-            sent = co_await self->write_whole(mine, staging.bytes(), until);
-        self->ended(*mine, sent);
+        try {
+            sent = co_await self->send(mine, part, staging.bytes(), copied, until);
+        } catch (...) {  // no memory, or a tier that throws
+            if (!copied) // the device may be writing into the lease
+                (void)shared.wait_out(shared.owner.record(copy_queue::store));
+            sent = status(errc::exhausted);
+        }
+        mine->part_ended(sent);
     }
 
-    /** A part, or all of an object, is acknowledged or given up. */
-    void ended(object& mine, const status& how)
+    /** @param copied set when the device is past the copy */
+    asio::awaitable<status> send(object_ptr mine, std::uint32_t part, byte_span staged, bool& copied,
+                                 deadline until)
     {
-        if (!how.ok() && mine.failed.ok())
-            mine.failed = how;
-        if (--mine.to_send == 0)
-            mine.sent.set();
+        error_code failed = mover_(mine->body.slices(part, staged));
+        const event behind = context_->owner.record(copy_queue::store);
+        // The device writes into the lease: nothing may end this coroutine before the device is past it.
+        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+        const error_code reached = co_await context_->events.wait(behind, event_kind::store_copy);
+        copied = true;
+        co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+        if (!failed)
+            failed = reached;
+        if (!failed)
+            failed = stopping().code();
+        if (failed)
+            co_return status(failed, "copy from device");
+        mine->body.seal(part, staged);
+        status sent;
+        if (!mine->upload.empty())
+            sent = co_await upload(mine, part, staged, until);
+        else if (where_ == layout::layer_objects)
+            sent = co_await write_layers(mine, staged, until);
+        else
+            sent = co_await write_whole(mine, staged, until);
+        co_return sent;
     }
 
     /** What follows when all parts of an object have ended. */
     static asio::awaitable<void> publish(std::shared_ptr<store_state> self, object_ptr mine)
+    {
+        try {
+            co_await self->publish_sent(mine);
+        } catch (...) { // no memory, or a tier that throws
+            self->give_up(*mine);
+        }
+        mine->before.reset();
+        mine->over.set();
+    }
+    asio::awaitable<void> publish_sent(object_ptr mine)
     {
         // Nothing is left waiting: the parts are cancelled with this.
         co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
         (void)co_await mine->sent.wait();
         if (!mine->upload.empty()) {
             if (mine->failed.ok())
-                mine->failed = co_await self->turn_to_publish(*mine);
+                mine->failed = co_await turn_to_publish(*mine);
             if (mine->failed.ok())
-                mine->failed = co_await self->complete(mine);
+                mine->failed = co_await complete(mine);
             if (!mine->failed.ok()) {
                 // What cannot be thrown away now is for a collector.
                 std::string key = mine->body.key(), id = mine->upload;
-                (void)co_await self->context_->store.abort_upload(std::move(key), std::move(id),
-                                                                  self->soon());
+                (void)co_await context_->store.abort_upload(std::move(key), std::move(id), soon());
             }
         }
-        self->finish(*mine);
-        mine->before.reset();
-        mine->over.set();
+        finish(*mine);
+    }
+    /** An exception has ended it; `finish` has counted nothing. */
+    void give_up(object& mine)
+    {
+        mine.failed = status(errc::exhausted);
+        drop(mine.body.what().chunks - mine.body.what().merged, mine.failed);
     }
 
     asio::awaitable<status> turn_to_publish(object& mine)
@@ -398,6 +410,9 @@ private:
     asio::awaitable<status> write(std::string key, const_byte_span body, if_exists mode, deadline until)
     {
         const const_byte_span parts[] = {body};
+        auto turn = co_await puts_.acquire(1, priority::store, until);
+        if (!turn)
+            co_return turn.error();
         if (status why = stopping(); !why.ok())
             co_return why;
         auto request = co_await context_->requests.acquire(1, priority::store, until);
@@ -435,10 +450,15 @@ private:
                                              layer_id layer, const_byte_span record, deadline until,
                                              status& failed)
     {
-        std::string key = layer_key(self->keys_, mine->body.ids().front(), layer);
-        status s = co_await self->write(std::move(key), record, mine->mode, until);
+        status s;
+        try {
+            std::string key = layer_key(self->keys_, mine->body.ids().front(), layer);
+            s = co_await self->write(std::move(key), record, mine->mode, until);
+        } catch (...) { // no memory, or a tier that throws: not acknowledged, so that no manifest may follow
+            s = status(errc::exhausted);
+        }
         if (!s.ok() && failed.ok())
-            failed = s;
+            failed = std::move(s);
     }
 
     void count(std::size_t bytes)
@@ -449,10 +469,10 @@ private:
 
     void drop(std::size_t chunks, const status& why)
     {
-        report_.dropped += chunks;
-        cache_counters::add(context_->counters.chunks_dropped, chunks);
         if (report_.failed.ok())
             report_.failed = why;
+        report_.dropped += chunks;
+        cache_counters::add(context_->counters.chunks_dropped, chunks);
     }
 
     std::shared_ptr<context> context_;
@@ -461,9 +481,9 @@ private:
     page_mover<Device> mover_;
     key_space keys_;
     layout where_;
-    byte_budget writes_;
+    byte_budget writes_; // objects, or parts of them, that are in staging
+    byte_budget puts_;   // that are written: of a chunk in layer objects there are many
     task_group work_;
-    bool stopped_ = false;
     store_report report_;
 };
 

@@ -7,6 +7,7 @@
 #include <objectcache/io/task_group.hpp>
 #include <objectcache/s3/large_object.hpp>
 #include <objectcache/store/collector.hpp>
+#include <objectcache/store/listing_progress.hpp>
 
 #include <boost/asio/this_coro.hpp>
 
@@ -91,10 +92,14 @@ OBJECTCACHE_DECL asio::awaitable<result<std::optional<judged_group>>> list_again
     garbage_planner planner(c.prefix, c.old_until);
     std::optional<judged_group> found;
     s3::list_options how;
+    listing_progress progress;
     do {
         auto page = co_await c.store.list(c.bucket, group, how);
         if (!page)
             co_return page.error();
+        if (status stands = progress.turn(how.continuation, page->continuation, page->objects.size());
+            !stands.ok())
+            co_return stands;
         for (s3::list_entry& entry : page->objects) {
             auto next = planner.feed(listed(entry));
             if (!next)
@@ -176,16 +181,21 @@ OBJECTCACHE_DECL asio::awaitable<void> settle_one(collection& c, judged_group gr
     judged_object& manifest = (*again)->objects.back();
     const std::size_t layers = (*again)->objects.size() - 1;
     std::array<std::byte, header_bytes> bytes{};
-    const auto got = co_await c.store.get(c.bucket, manifest.object.key, byte_span(bytes));
+    const byte_range head{0, header_bytes}; // which tells of every version, however much follows it
+    const auto got = co_await c.store.get(c.bucket, manifest.object.key, head, byte_span(bytes));
     if (got.error() == condition::absent)
         co_return;
     const auto header = decode_header(bytes);
-    if (!got && got.error() != condition::corrupt) {
+    if (!got && !tells_of_damage(got.error())) {
         ++c.out.unsettled;
         c.fail(got.error());
         co_return;
     }
-    if (got && header && header->geometry.layers == layers)
+    if (got && header.error() == errc::unknown_version) {
+        ++c.out.spared; // nobody's to judge, nor are its layers
+        co_return;
+    }
+    if (got && header && got->size == header_bytes && header->geometry.layers == layers)
         co_return;
     manifest.what = verdict::broken;
     const status removed = co_await c.store.remove(c.bucket, manifest.object.key);
@@ -261,8 +271,9 @@ OBJECTCACHE_DECL asio::awaitable<void> read_heads(collection& c, judged_group gr
     while (const auto i = open.next()) {
         const judged_object larger = group.objects[*i];
         const auto head = co_await read_segment_head(c.store, c.bucket, larger);
-        if (!head && head.error() != condition::absent && head.error() != condition::corrupt)
-            c.fail(head.error());
+        if (const status s = head.error();
+            !s.ok() && s != condition::absent && (s != condition::corrupt || s == errc::malformed_response))
+            c.fail(s);
         open.report(*i, head);
     }
     c.count(group);
@@ -294,6 +305,12 @@ OBJECTCACHE_DECL asio::awaitable<void> collect_uploads(collection& c, std::strin
             c.fail(next.error());
             co_return;
         }
+        const bool again =
+            next->key_marker == page.key_marker && next->upload_id_marker == page.upload_id_marker;
+        if (!next->key_marker.empty() && (again || next->key_marker < page.key_marker)) {
+            c.fail(status(errc::malformed_response, "the listing of uploads does not get on"));
+            co_return;
+        }
         page = std::move(*next);
         for (const s3::pending_upload& upload : page.uploads) {
             using time = std::chrono::system_clock::time_point;
@@ -321,10 +338,14 @@ OBJECTCACHE_DECL asio::awaitable<status> collect_objects(collection& c, std::str
 {
     std::optional<garbage_planner> planner;
     s3::list_options how;
+    listing_progress progress;
     do {
         auto page = co_await c.store.list(c.bucket, root, how);
         if (!page)
             co_return page.error();
+        if (status stands = progress.turn(how.continuation, page->continuation, page->objects.size());
+            !stands.ok())
+            co_return stands;
         if (!planner) {
             c.old_until = page->date.value_or(c.time->date()) - c.how.grace;
             planner.emplace(c.prefix, c.old_until);
