@@ -88,7 +88,8 @@ public:
         @par Errors In `prefix_match::ended_by`: `condition::invalid` for an impossible scope, `unavailable`, `denied`,
              `timeout`, `cancelled`.
         @par Cost Two rounds of parallel questions for a cold prefix of any length, none for a warm one; two more, once per
-             `index_ttl`, in a scope that is stored in several layouts. */
+             `index_ttl`, in a scope that is stored in several layouts; and one for each segment of a region whose beginning
+             so many sequences share that one listing (1,000 keys) does not tell all. */
     template <asio::completion_token_for<void(prefix_match)> Token = default_token>
     auto match(const scope& where, std::span<const token_id> tokens, Token&& token = {})
     {

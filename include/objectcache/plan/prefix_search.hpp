@@ -42,6 +42,9 @@ struct layout_set {
     all of those turn out to be there in pieces: where sequences branch off in so many regions one after the other, or the
     layout changes again and again.
 
+    A region that very many sequences share the beginning of (a system prompt) has more segments than a listing tells at once.
+    The sequence's own ones are then asked for by name, from where the known ones end: a round for each.
+
     @par Threads One at a time. A machine without I/O.
     @par Cost Questions: one per whole region, and one or two listings as a rule; those of a presence_search per other layout:
          as many as the prefix has chunks in it, and some square roots. */
@@ -50,12 +53,13 @@ public:
     enum class ask {
         chunk,    ///< is the object of chunk `index` there?
         manifest, ///< is the manifest of chunk `index` there?
-        segment,  ///< is the segment that is all of region `index` there?
+        segment,  ///< is the segment of `chunks` chunks from the `offset`-th of region `index` on there?
         region    ///< which segments of region `index` have chunks of the sequence?
     };
     struct question {
         ask what = ask::chunk;
         std::size_t index = 0;
+        std::uint32_t offset = 0, chunks = 0;
         friend bool operator==(const question&, const question&) = default;
     };
     static constexpr unsigned most_open = 2;
@@ -68,8 +72,10 @@ public:
 
     /** An answer to `ask::chunk` or `ask::manifest`; what failed counts as absent. */
     void report(const question& asked, bool present);
-    /** An answer to `ask::segment` or `ask::region`: runs of the sequence's chunks in segments; none if it failed. */
-    void report(const question& asked, std::vector<stored_run> found);
+    /** An answer to `ask::segment` or `ask::region`: runs of the sequence's chunks in segments; none if it failed.
+
+        @param more the listing has not told all of the region's segments */
+    void report(const question& asked, std::vector<stored_run> found, bool more = false);
 
     /** Nothing is left to ask, and every answer has come. */
     [[nodiscard]] bool done() const noexcept { return over_; }
@@ -89,6 +95,8 @@ private:
     [[nodiscard]] std::vector<bool> stored() const;
     [[nodiscard]] std::size_t end_at_most(const std::vector<bool>& there) const;
     void ask_for_segments(std::vector<question>& out);
+    /** The sequence's own segments from the first chunk on that is not there, in a region that was not listed to its end. */
+    void ask_for_pieces(const std::vector<bool>& there, std::vector<question>& out);
     void ask_for_objects(const std::vector<bool>& there, std::vector<question>& out);
     void list_what_is_open(const std::vector<bool>& there, std::vector<question>& out);
     void find_continued();
@@ -97,7 +105,8 @@ private:
     layout_set layouts_;
     presence_search objects_, manifests_;
     std::vector<stored_run> segments_;
-    std::vector<bool> listed_; // by region
+    std::vector<bool> listed_, crowded_; // by region
+    std::size_t pieces_from_;            // where pieces were asked for last
     std::size_t due_ = 0;
     bool begun_ = false, over_ = false;
 };

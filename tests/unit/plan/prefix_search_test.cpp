@@ -20,6 +20,7 @@ constexpr std::uint32_t N = 8;
 struct store {
     std::set<std::size_t> objects, manifests;
     std::vector<stored_run> segments; // with how much of them is the sequence's
+    std::size_t page = 1000;          // most that a listing tells of a region
 
     void add(std::size_t first, std::size_t chunks, std::size_t used)
     {
@@ -83,9 +84,13 @@ outcome run(const store& there, std::size_t chunks, std::size_t known = 0, layou
                 for (const stored_run& segment : there.segments)
                     if (segment.first / N == question.index &&
                         (question.what == ask::region ||
-                         (segment.first % N == 0 && segment.chunks == N && segment.whole_segment())))
+                         (segment.first % N == question.offset && segment.chunks == question.chunks &&
+                          segment.whole_segment())))
                         found.push_back(segment);
-                search.report(question, std::move(found));
+                const bool more = question.what == ask::region && found.size() > there.page;
+                if (more)
+                    found.resize(there.page);
+                search.report(question, std::move(found), more);
             }
         }
     }
@@ -199,6 +204,37 @@ TEST_CASE("regions in pieces one after the other cost more rounds, and nothing i
     const outcome found = run(there, 6 * N + 1, 0, only_segments);
     CHECK(found.places.size() == 5 * N + 2);
     CHECK(found.rounds <= 4);
+}
+
+TEST_CASE(
+    "where more share the beginning of a region than a listing tells, its own pieces are asked for by name")
+{
+    store there;
+    there.page = 5;
+    for (int i = 0; i < 50; ++i)
+        there.add(0, 6, 3); // other conversations behind the same system prompt
+    there.add(3, 2);        // ours: three turns
+    there.add(5, 3);
+    there.add_sequence(8 + 16);
+    there.segments.erase(there.segments.begin() + 52); // the region is in pieces
+    for (int i = 0; i < 50; ++i)
+        there.add(24, 5, 1);
+    there.add(25, 4);
+    const outcome found = run(there, 40, 0, only_segments);
+    CHECK(found.places.size() == 29);
+    CHECK(found.rounds <= 6);
+    CHECK(found.count(ask::region) <= 5);
+    CHECK(found.count(ask::segment) <= 40 / N + 4 * N);
+    // What it knows it does not ask for again.
+    CHECK(run(there, 40, 5, only_segments).places.size() == 24);
+    // Of a sequence that nobody stored only the beginning is there, and that is told soon.
+    store others;
+    others.page = 5;
+    for (int i = 0; i < 50; ++i)
+        others.add(0, 6, 3);
+    const outcome ours = run(others, 40, 0, only_segments);
+    CHECK(ours.places.size() == 3);
+    CHECK(ours.rounds <= 3);
 }
 
 TEST_CASE("a miss costs one question per region and two listings")

@@ -7,7 +7,6 @@
 #include <objectcache/kv/segment.hpp>
 #include <objectcache/pipeline/detail/context.hpp>
 #include <objectcache/plan/prefix_search.hpp>
-#include <objectcache/store/listing_progress.hpp>
 
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -222,9 +221,8 @@ private:
             key = manifest_key(keys_, chain_[question.index]);
         } else {
             const auto ids = region(question.index);
-            const auto chunks = static_cast<std::uint32_t>(ids.size());
-            key = segment_key(keys_, name_segment(geometry_, ids, 0, chunks));
-            expected = segment_bytes(geometry_, chunks);
+            key = segment_key(keys_, name_segment(geometry_, ids, question.offset, question.chunks));
+            expected = segment_bytes(geometry_, question.chunks);
         }
         bool present = false;
         auto request = co_await shared.requests.acquire(1, urgency_, until_);
@@ -250,12 +248,12 @@ private:
         }
         std::vector<stored_run> runs;
         if (present) {
-            const std::size_t per_region = segment_chunks(geometry_);
             auto segment = std::make_shared<stored_segment>();
             segment->key = std::move(key);
-            segment->chunks = static_cast<std::uint32_t>(per_region);
-            runs.push_back(
-                {question.index * per_region, per_region, {layout::segment_objects, std::move(segment), 0}});
+            segment->chunks = question.chunks;
+            runs.push_back({question.index * segment_chunks(geometry_) + question.offset,
+                            question.chunks,
+                            {layout::segment_objects, std::move(segment), 0}});
         }
         search_.report(question, std::move(runs));
     }
@@ -266,24 +264,21 @@ private:
         const auto ids = region(question.index);
         const std::string prefix = region_prefix(keys_, ids.front());
         std::vector<stored_run> runs;
-        std::string next;
-        listing_progress progress;
+        bool more = false;
         auto request = co_await shared.requests.acquire(1, urgency_, until_);
         status s = request ? status() : request.error();
-        // As a rule one page: a region has as many segments as sequences end or branch off inside it.
-        for (unsigned pages = 0; s.ok() && pages < most_pages; ++pages) {
+        if (request) {
             cache_counters::add(shared.counters.match_requests);
-            std::string name = prefix;
-            const std::string asked_for = next;
+            std::string name = prefix, beginning;
             const time_point asked = shared.time.now();
+            // One page, mostly all: a region has as many segments as sequences end or branch off inside it.
             const auto page =
-                co_await shared.store.list(std::move(name), std::move(next), keys_per_page, until_);
+                co_await shared.store.list(std::move(name), std::move(beginning), keys_per_page, until_);
             s = page.error();
             if (s.ok())
                 shared.saw_latency(shared.time.now() - asked);
-            if (!page.ok())
-                break;
-            for (const object_entry& object : page->objects) {
+            for (std::size_t i = 0; page.ok() && i < page->objects.size(); ++i) {
+                const object_entry& object = page->objects[i];
                 if (!object.key.starts_with(prefix)) {
                     s = status(errc::malformed_response, "LIST of " + prefix + ": " + object.key);
                     break;
@@ -291,13 +286,10 @@ private:
                 if (auto run = segment_of(question.index, object, prefix.size()); run.chunks != 0)
                     runs.push_back(std::move(run));
             }
-            if (page->next.empty() || !s.ok())
-                break;
-            s = progress.turn(asked_for, page->next, page->objects.size());
-            next = page->next;
+            more = page.ok() && !page->next.empty();
         }
         failed(s);
-        search_.report(question, std::move(runs));
+        search_.report(question, std::move(runs), more);
     }
 
     [[nodiscard]] stored_run segment_of(std::size_t number, const object_entry& object,
@@ -324,7 +316,6 @@ private:
     }
 
     static constexpr std::size_t keys_per_page = 1000;
-    static constexpr unsigned most_pages = 16;
 
     std::shared_ptr<context> context_;
     key_space keys_;

@@ -18,6 +18,8 @@ OBJECTCACHE_DECL prefix_search::prefix_search(std::size_t chunks, std::size_t kn
     , objects_(layouts.chunk_objects ? chunks - known : 0)
     , manifests_(layouts.layer_objects ? chunks - known : 0)
     , listed_((chunks + per_region - 1) / per_region)
+    , crowded_(listed_.size())
+    , pieces_from_(chunks)
 {}
 
 OBJECTCACHE_DECL void prefix_search::ask_for_segments(std::vector<question>& out)
@@ -32,7 +34,7 @@ OBJECTCACHE_DECL void prefix_search::ask_for_segments(std::vector<question>& out
         ++region;
     }
     for (; region < whole_regions(); ++region)
-        out.push_back({ask::segment, region});
+        out.push_back({ask::segment, region, 0, static_cast<std::uint32_t>(per_region_)});
 }
 
 OBJECTCACHE_DECL bool prefix_search::covered(std::size_t region, const std::vector<bool>& there) const
@@ -82,6 +84,24 @@ OBJECTCACHE_DECL void prefix_search::ask_for_objects(const std::vector<bool>& th
     ask_for(ask::manifest, manifests_);
 }
 
+OBJECTCACHE_DECL void prefix_search::ask_for_pieces(const std::vector<bool>& there,
+                                                    std::vector<question>& out)
+{
+    const auto open =
+        known_ + static_cast<std::size_t>(std::find(there.begin(), there.end(), false) - there.begin());
+    if (open == chunks_ || open == pieces_from_ || !crowded_[open / per_region_])
+        return;
+    pieces_from_ = open;
+    const std::size_t begin = open / per_region_ * per_region_, end = std::min(chunks_, begin + per_region_);
+    // A writer that could not see how far others share its sequence began at the mark before (plan_store).
+    const std::size_t stride = segment_mark_stride(static_cast<std::uint32_t>(per_region_));
+    for (std::size_t first = open - std::min(open - begin, stride - 1); first <= open; ++first)
+        for (std::size_t last = open; last < end; ++last)
+            if (first != begin || last + 1 != begin + per_region_) // that was asked for with the others
+                out.push_back({ask::segment, begin / per_region_, static_cast<std::uint32_t>(first - begin),
+                               static_cast<std::uint32_t>(last + 1 - first)});
+}
+
 OBJECTCACHE_DECL void prefix_search::list_what_is_open(const std::vector<bool>& there,
                                                        std::vector<question>& out)
 {
@@ -92,7 +112,7 @@ OBJECTCACHE_DECL void prefix_search::list_what_is_open(const std::vector<bool>& 
     for (std::size_t region = known_ / per_region_; region < listed_.size(); ++region) {
         if (covered(region, there))
             continue;
-        if (open == 0 && listed_[region])
+        if (open == 0 && listed_[region] && out.empty())
             break; // here the prefix ends
         if (!listed_[region] && (open < most_open || region < last)) {
             out.push_back({ask::region, region});
@@ -116,9 +136,11 @@ OBJECTCACHE_DECL std::vector<prefix_search::question> prefix_search::next_round(
             ask_for_segments(out);
     } else {
         const std::vector<bool> there = stored();
-        ask_for_objects(there, out);
-        if (layouts_.segment_objects)
+        if (layouts_.segment_objects) {
+            ask_for_pieces(there, out);
             list_what_is_open(there, out);
+        }
+        ask_for_objects(there, out);
     }
     begun_ = true;
     over_ = out.empty();
@@ -162,8 +184,10 @@ OBJECTCACHE_DECL void prefix_search::report(const question& asked, bool present)
     --due_;
 }
 
-OBJECTCACHE_DECL void prefix_search::report(const question&, std::vector<stored_run> found)
+OBJECTCACHE_DECL void prefix_search::report(const question& asked, std::vector<stored_run> found, bool more)
 {
+    if (more)
+        crowded_[asked.index] = true;
     for (stored_run& run : found)
         if (run.chunks != 0 && run.end() <= chunks_)
             segments_.push_back(std::move(run));
