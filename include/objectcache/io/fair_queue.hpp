@@ -37,6 +37,11 @@ public:
     /** Something came back: let those in front try again. */
     void serve();
 
+    /** Would a caller of this priority be the first in line? Then it need not wait to try. */
+    [[nodiscard]] bool is_free_for(priority who) const noexcept
+    {
+        return lines_[static_cast<std::size_t>(who)].empty() && lines_[0].empty();
+    }
     [[nodiscard]] std::size_t waiters() const noexcept { return lines_[0].size() + lines_[1].size(); }
     [[nodiscard]] const asio::any_io_executor& executor() const noexcept { return executor_; }
 

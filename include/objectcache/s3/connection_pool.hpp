@@ -68,6 +68,8 @@ public:
         std::shared_ptr<state> from_;
         byte_budget::ticket place_;
         std::unique_ptr<detail::connection> connection_;
+        std::uint64_t moved_before_ = 0; // bytes, of the connection
+        bool ran_ = false;
         bool keep_ = false;
     };
 

@@ -104,12 +104,17 @@ public:
         `x-amz-date: format_amz_date(at)`, and for S3 `x-amz-content-sha256`. */
     [[nodiscard]] std::string authorization(const signable_request& request, const credentials& who,
                                             sigv4_time at);
+    /** `format_amz_date(at)`, made once for all requests of a second. Good until the next call. */
+    [[nodiscard]] const std::string& date(sigv4_time at);
     /** For what is signed elsewhere than in that header. Good until the next call with another day or credentials. */
     [[nodiscard]] const scoped_key& key_for(const credentials& who, sigv4_time at);
 
 private:
     scoped_key key_;
+    std::string scope_; // the text of the key's
     std::string secret_;
+    std::string date_; // of `date_at_`
+    sigv4_time date_at_{};
     detail::sha256_hasher hash_;
 };
 

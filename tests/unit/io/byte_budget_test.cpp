@@ -82,6 +82,41 @@ TEST_CASE_FIXTURE(byte_budget_test::fixture, "loads go ahead of stores that came
     CHECK(store);
 }
 
+TEST_CASE_FIXTURE(byte_budget_test::fixture,
+                  "what needs no wait is granted without one, and overtakes nobody")
+{
+    auto first = budget.try_acquire(60, priority::store);
+    REQUIRE(first);
+    CHECK(first->amount() == 60);
+    CHECK(budget.in_use() == 60);
+    CHECK_FALSE(budget.try_acquire(41, priority::load));  // does not fit now
+    CHECK_FALSE(budget.try_acquire(101, priority::load)); // nor ever
+
+    byte_budget_test::share waiting;
+    start(50, priority::store, waiting);
+    CHECK_FALSE(budget.try_acquire(10, priority::store)); // fits, but somebody is before it
+    CHECK(budget.try_acquire(10, priority::load));        // stores wait for loads; given back at once
+    CHECK(budget.in_use() == 60);
+
+    byte_budget_test::share load;
+    start(50, priority::load, load);
+    CHECK_FALSE(budget.try_acquire(10, priority::load));
+    CHECK(budget.waiters() == 2);
+
+    first.reset();
+    poll();
+    CHECK(load);
+    CHECK(waiting);
+    CHECK(budget.in_use() == 100);
+
+    budget.resize(50); // less than is in use
+    CHECK_FALSE(budget.try_acquire(1, priority::load));
+    load.reset();
+    waiting.reset();
+    CHECK(budget.in_use() == 0);
+    CHECK(budget.try_acquire(50, priority::load));
+}
+
 TEST_CASE_FIXTURE(byte_budget_test::fixture, "a waiter that gives up frees its place")
 {
     byte_budget_test::share held, big, small;

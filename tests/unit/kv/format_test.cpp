@@ -54,6 +54,26 @@ TEST_CASE("a record's trailer is a fixed vector (tests/data/kv/vectors.py)")
           "0cff40bbdfc3748c07000000010002006465666768696a6b6c6d6e6f70717273");
 }
 
+TEST_CASE("the hash of a payload is XXH3, of every length, whatever instructions the processor has")
+{
+    std::mt19937 random(1);
+    std::vector<std::byte> bytes(std::size_t(70) << 10);
+    for (std::byte& b : bytes)
+        b = static_cast<std::byte>(random());
+    const auto check = [&](std::size_t begin, std::size_t size) {
+        const const_byte_span part = const_byte_span(bytes).subspan(begin, size);
+        REQUIRE(payload_hash(part) == XXH3_64bits(part.data(), part.size()));
+    };
+    for (std::size_t size = 0; size < 2200;
+         ++size) // the borders of stripes and blocks of the second and third kilobyte
+        check(size % 33, size);
+    for (int i = 0; i < 200; ++i) {
+        const std::size_t begin = random() % 64;
+        check(begin, random() % (bytes.size() - begin));
+    }
+    check(0, std::size_t(64) << 10);
+}
+
 TEST_CASE("a sealed record is verified, in one piece or hashed as it arrives")
 {
     const auto record = sealed_record();

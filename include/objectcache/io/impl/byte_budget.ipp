@@ -12,12 +12,7 @@ byte_budget::acquire(std::uint64_t amount, priority who, deadline until)
     auto shared = state_;
     if (amount > shared->capacity)
         co_return result<ticket>(errc::exhausted, "larger than the whole budget");
-    std::function<bool()> take = [&] {
-        if (shared->used > shared->capacity || amount > shared->capacity - shared->used)
-            return false;
-        shared->used += amount;
-        return true;
-    };
+    std::function<bool()> take = [&] { return shared->take(amount); };
     if (error_code ec = co_await shared->line->wait(who, until, std::move(take)))
         co_return result<ticket>(status(ec));
     co_return ticket(shared, amount);

@@ -25,7 +25,7 @@ OBJECTCACHE_DECL asio::awaitable<error_code> fair_queue::wait(priority who, dead
 {
     auto keep = shared_from_this();
     auto& line = lines_[static_cast<std::size_t>(who)];
-    if (line.empty() && lines_[0].empty() && take())
+    if (is_free_for(who) && take())
         co_return error_code();
 
     timer wake(executor_);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <objectcache/core/config.hpp>
+#include <objectcache/kv/detail/wide_xxh3.hpp>
 #include <objectcache/kv/format.hpp>
 
 #include <algorithm>
@@ -54,7 +55,7 @@ OBJECTCACHE_DECL digest get_digest(const std::byte* in) noexcept
 
 OBJECTCACHE_DECL std::uint64_t payload_hash(const_byte_span payload) noexcept
 {
-    return XXH3_64bits(payload.data(), payload.size());
+    return detail::xxh3(payload);
 }
 
 OBJECTCACHE_DECL void seal_trailer(std::span<std::byte, trailer_bytes> trailer, std::uint64_t payload,

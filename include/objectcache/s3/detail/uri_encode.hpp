@@ -21,15 +21,19 @@ enum class slash { encode, keep };
 inline void append_uri_encoded(std::string& out, std::string_view in, slash slashes)
 {
     constexpr char digits[] = "0123456789ABCDEF";
-    for (const char ch : in) {
-        const auto c = static_cast<unsigned char>(ch);
-        if (is_unreserved(c) || (c == '/' && slashes == slash::keep)) {
-            out += ch;
-        } else {
-            out += '%';
-            out += digits[c >> 4];
-            out += digits[c & 15];
-        }
+    const auto stays = [slashes](char ch) {
+        return is_unreserved(static_cast<unsigned char>(ch)) || (ch == '/' && slashes == slash::keep);
+    };
+    for (auto at = in.begin(); at != in.end();) {
+        const auto end = std::find_if_not(at, in.end(), stays);
+        out.append(at, end);
+        at = end;
+        if (at == in.end())
+            return;
+        const auto c = static_cast<unsigned char>(*at++);
+        out += '%';
+        out += digits[c >> 4];
+        out += digits[c & 15];
     }
 }
 

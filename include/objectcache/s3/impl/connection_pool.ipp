@@ -53,7 +53,12 @@ struct connection_pool::state : std::enable_shared_from_this<state> {
         return out;
     }
 
-    [[nodiscard]] time_point now() const { return clock::of(executor).now(); }
+    [[nodiscard]] time_point now()
+    {
+        if (!time)
+            time = &clock::of(executor);
+        return time->now();
+    }
 
     /** One is wanted (`more`), or about to be given back. */
     void adjust(std::size_t more)
@@ -132,7 +137,9 @@ struct connection_pool::state : std::enable_shared_from_this<state> {
     std::shared_ptr<detail::tls_context> tls;
     status ready;                                         // why nothing can be opened, if so
     std::deque<std::unique_ptr<detail::connection>> idle; // the most recently used last
-    std::optional<timer> alarm; // made when it is needed: the context may get another clock until then
+    // Both are found when they are needed: the context may get another clock until then.
+    clock* time = nullptr;
+    std::optional<timer> alarm;
     bool watching = false;
     std::uint64_t watch_number = 0;
 };
@@ -146,9 +153,9 @@ OBJECTCACHE_DECL connection_pool::lease::~lease()
 
 OBJECTCACHE_DECL asio::awaitable<void> connection_pool::lease::run(transfer& t)
 {
-    const std::uint64_t before = connection_->moved;
-    co_await connection_->run(t);
-    from_->control.received(connection_->moved - before);
+    if (!std::exchange(ran_, true))
+        moved_before_ = connection_->moved;
+    return connection_->run(t);
 }
 
 OBJECTCACHE_DECL byte_span connection_pool::lease::scratch() const noexcept
@@ -174,6 +181,8 @@ OBJECTCACHE_DECL connection_pool::lease& connection_pool::lease::operator=(lease
         place_ = std::move(other.place_);
         connection_ = std::move(other.connection_);
         keep_ = std::exchange(other.keep_, false);
+        ran_ = std::exchange(other.ran_, false);
+        moved_before_ = other.moved_before_;
     }
     return *this;
 }
@@ -182,6 +191,8 @@ OBJECTCACHE_DECL void connection_pool::lease::give_back() noexcept
 {
     if (!from_)
         return;
+    if (std::exchange(ran_, false))
+        from_->control.received(connection_->moved - moved_before_);
     from_->adjust(0);
     const bool too_many = from_->places.in_use() > from_->places.capacity();
     if (connection_ && std::exchange(keep_, false) && !too_many)
@@ -210,12 +221,16 @@ connection_pool::acquire(std::shared_ptr<state> from, std::string host, priority
     if (!from->ready.ok())
         co_return from->ready;
     from->adjust(1);
-    result<byte_budget::ticket> place = co_await from->places.acquire(1, who, until);
-    if (!place)
-        co_return place.error();
     lease out;
+    if (std::optional<byte_budget::ticket> place = from->places.try_acquire(1, who)) {
+        out.place_ = std::move(*place);
+    } else {
+        result<byte_budget::ticket> later = co_await from->places.acquire(1, who, until);
+        if (!later)
+            co_return later.error();
+        out.place_ = std::move(*later);
+    }
     out.from_ = from;
-    out.place_ = std::move(*place);
     if (fresh)
         std::erase_if(from->idle, [&](const auto& c) { return c->host() == host; });
     else

@@ -18,7 +18,7 @@ OBJECTCACHE_DECL result<std::string> serialize(const request& what, const endpoi
 
     const std::string authority = where.authority_for(what.bucket);
     const std::string path = detail::decoded_path(what, where);
-    const std::string date = format_amz_date(now);
+    const std::string& date = with.date(now);
     const std::string range = detail::range_header(what);
 
     std::vector<field> headers;

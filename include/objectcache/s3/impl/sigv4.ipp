@@ -24,34 +24,67 @@ struct canonical_field {
     std::string value;
 };
 
-[[nodiscard]] OBJECTCACHE_DECL std::vector<canonical_field> canonical_headers(std::span<const field> headers)
+/** The headers of a canonical request. */
+struct canonical_head {
+    std::string names; ///< "host;x-amz-date"
+    std::string lines; ///< "host:example\nx-amz-date:20150830T123600Z\n"
+};
+
+/** Without the blanks at either end, and with one in place of several. */
+OBJECTCACHE_DECL void append_canonical_value(std::string& out, std::string_view value)
 {
-    std::vector<canonical_field> out;
-    out.reserve(headers.size());
-    for (const field& h : headers) {
-        std::string value;
-        value.reserve(h.value.size());
-        for (const char c : trimmed(h.value))
-            if (c != ' ' || value.empty() || value.back() != ' ')
-                value += c;
-        std::string name = lower_case(h.name);
-        // Behind its equals: the values of a repeated header are joined in the order in which they travel.
-        const auto at = std::upper_bound(out.begin(), out.end(), name,
-                                         [](const std::string& n, const auto& f) { return n < f.name; });
-        out.insert(at, {std::move(name), std::move(value)});
+    bool blank = true;
+    for (const char c : trimmed(value)) {
+        if (c != ' ' || !blank)
+            out += c;
+        blank = c == ' ';
     }
-    return out;
 }
 
-[[nodiscard]] OBJECTCACHE_DECL std::string joined_names(const std::vector<canonical_field>& sorted)
+[[nodiscard]] OBJECTCACHE_DECL canonical_head canonical_headers(std::span<const field> headers)
 {
-    std::string out;
+    // The names in lower case, one behind the other: made once, compared and copied from there.
+    struct place {
+        std::size_t begin, size;
+        std::string_view value;
+    };
+    std::size_t names = 0, values = 0;
+    for (const field& h : headers) {
+        names += h.name.size();
+        values += h.value.size();
+    }
+    std::string lowered;
+    lowered.reserve(names);
+    std::vector<place> sorted;
+    sorted.reserve(headers.size());
+    const auto name_of = [&](const place& p) { return std::string_view(lowered).substr(p.begin, p.size); };
+    for (const field& h : headers) {
+        const place mine{lowered.size(), h.name.size(), h.value};
+        for (const char c : h.name)
+            lowered += lower_case(c);
+        // Behind its equals: the values of a repeated header are joined in the order in which they travel.
+        const auto at =
+            std::upper_bound(sorted.begin(), sorted.end(), name_of(mine),
+                             [&](std::string_view name, const place& p) { return name < name_of(p); });
+        sorted.insert(at, mine);
+    }
+    canonical_head out;
+    out.names.reserve(names + headers.size());
+    out.lines.reserve(names + values + 2 * headers.size());
+    std::string_view last;
     for (std::size_t i = 0; i < sorted.size(); ++i) {
-        if (i != 0 && sorted[i].name == sorted[i - 1].name)
-            continue;
-        if (i != 0)
-            out += ';';
-        out += sorted[i].name;
+        const std::string_view name = name_of(sorted[i]);
+        if (i != 0 && name == last) {
+            out.lines.back() = ',';
+        } else {
+            if (i != 0)
+                out.names += ';';
+            out.names += name;
+            out.lines.append(name) += ':';
+        }
+        append_canonical_value(out.lines, sorted[i].value);
+        out.lines += '\n';
+        last = name;
     }
     return out;
 }
@@ -103,10 +136,10 @@ OBJECTCACHE_DECL void append_canonical_query(std::string& out, std::span<const f
 }
 
 [[nodiscard]] OBJECTCACHE_DECL std::string canonical_request(const signable_request& request,
-                                                             const std::vector<canonical_field>& headers)
+                                                             const canonical_head& headers)
 {
     std::string out;
-    out.reserve(usual_request);
+    out.reserve(usual_request + headers.lines.size());
     out += request.method;
     out += '\n';
     const std::string normalized = request.normalize_path ? normalized_path(request.path) : std::string();
@@ -115,17 +148,9 @@ OBJECTCACHE_DECL void append_canonical_query(std::string& out, std::span<const f
     out += '\n';
     append_canonical_query(out, request.query);
     out += '\n';
-    for (std::size_t i = 0; i < headers.size(); ++i) {
-        if (i != 0 && headers[i].name == headers[i - 1].name) {
-            out.back() = ',';
-            out += headers[i].value;
-        } else {
-            out.append(headers[i].name).append(":").append(headers[i].value);
-        }
-        out += '\n';
-    }
+    out += headers.lines;
     out += '\n';
-    out += joined_names(headers);
+    out += headers.names;
     out += '\n';
     out += request.payload;
     return out;
@@ -188,7 +213,7 @@ OBJECTCACHE_DECL std::string credential_scope::text() const
 
 OBJECTCACHE_DECL std::string signed_header_names(std::span<const field> headers)
 {
-    return detail::joined_names(detail::canonical_headers(headers));
+    return detail::canonical_headers(headers).names;
 }
 
 OBJECTCACHE_DECL std::string canonical_request(const signable_request& request)
@@ -199,15 +224,15 @@ OBJECTCACHE_DECL std::string canonical_request(const signable_request& request)
 namespace detail {
 
 [[nodiscard]] OBJECTCACHE_DECL std::string string_to_sign(sha256_hasher& hash, std::string_view canonical,
-                                                          sigv4_time at, const credential_scope& scope)
+                                                          std::string_view date, std::string_view scope)
 {
     std::string out;
     out.reserve(256);
     out += sigv4_algorithm;
     out += '\n';
-    out += format_amz_date(at);
+    out += date;
     out += '\n';
-    out += scope.text();
+    out += scope;
     out += '\n';
     out += hash(canonical).hex();
     return out;
@@ -219,7 +244,7 @@ OBJECTCACHE_DECL std::string string_to_sign(std::string_view canonical, sigv4_ti
                                             const credential_scope& scope)
 {
     detail::sha256_hasher hash;
-    return detail::string_to_sign(hash, canonical, at, scope);
+    return detail::string_to_sign(hash, canonical, format_amz_date(at), scope.text());
 }
 
 OBJECTCACHE_DECL digest signing_key(std::string_view secret_access_key, const credential_scope& scope)
@@ -242,12 +267,21 @@ OBJECTCACHE_DECL signer::signer(std::string region, std::string service)
     : key_{{{}, std::move(region), std::move(service)}, {}}
 {}
 
+OBJECTCACHE_DECL const std::string& signer::date(sigv4_time at)
+{
+    if (date_.empty() || at != date_at_) {
+        date_ = format_amz_date(at);
+        date_at_ = at;
+    }
+    return date_;
+}
+
 OBJECTCACHE_DECL const scoped_key& signer::key_for(const credentials& who, sigv4_time at)
 {
-    const std::string date = format_amz_date(at);
-    const std::string_view day = std::string_view(date).substr(0, 8);
+    const std::string_view day = std::string_view(date(at)).substr(0, 8);
     if (key_.scope.day != day || secret_ != who.secret_access_key) {
         key_.scope.day = day;
+        scope_ = key_.scope.text();
         secret_ = who.secret_access_key;
         key_.key = signing_key(secret_, key_.scope);
     }
@@ -257,15 +291,15 @@ OBJECTCACHE_DECL const scoped_key& signer::key_for(const credentials& who, sigv4
 OBJECTCACHE_DECL std::string signer::authorization(const signable_request& request, const credentials& who,
                                                    sigv4_time at)
 {
-    const auto& [scope, key] = key_for(who, at);
-    const auto headers = detail::canonical_headers(request.headers);
+    const digest& key = key_for(who, at).key;
+    const detail::canonical_head headers = detail::canonical_headers(request.headers);
     const std::string canonical = detail::canonical_request(request, headers);
+    const std::string to_sign = detail::string_to_sign(hash_, canonical, date_, scope_);
     std::string out;
     out.reserve(detail::usual_request);
     out += detail::sigv4_algorithm;
-    out.append(" Credential=").append(who.access_key_id).append("/").append(scope.text());
-    out.append(", SignedHeaders=").append(detail::joined_names(headers));
-    const std::string to_sign = detail::string_to_sign(hash_, canonical, at, scope);
+    out.append(" Credential=").append(who.access_key_id).append("/").append(scope_);
+    out.append(", SignedHeaders=").append(headers.names);
     out.append(", Signature=").append(detail::hmac_sha256(hash_, key.bytes, to_sign).hex());
     return out;
 }
