@@ -53,7 +53,7 @@ public:
         , settled_(context_->executor)
         , until_(context_->in(options.timeout > duration::zero() ? options.timeout
                                                                  : context_->options.load_timeout))
-        , slots_{match_.geometry.layers, options_.passes, pages_.layer_slots()}
+        , slots_{match_.geometry.layers, options_.passes, pages_.layer_slots(), options_.first_layer}
         , usable_(match_.chunks.size())
         , mover_(context_->owner, copy_queue::load, pages_)
         , pacing_(context_->executor, context_->link)
@@ -193,7 +193,12 @@ private:
         if (!refused.ok()) {
             self->stopped_ = true;
             self->stop_reason_ = std::move(refused);
+            self->fail_chunk(0, self->stop_reason_);
         }
+        const layer_id layers = self->match_.geometry.layers, near = self->options_.first_layer;
+        for (std::size_t v = 0; near <= layers && v < self->layers_.size(); ++v)
+            if (v % layers < near) // nothing of it is read
+                self->layers_[v].to_end = 0, self->announce(v, {});
         self->work_.spawn(issue(self));
         co_await self->work_.join();
         // A load of no chunks has no part that would announce its layers; a part that did not end ran out of memory.
@@ -216,6 +221,7 @@ private:
             co_return;
         load_plan_options how;
         how.layer_by_layer = self->options_.layer_by_layer;
+        how.first_layer = self->options_.first_layer;
         how.coalesce_bytes = shared.options.coalesce_bytes;
         how.max_group_bytes = shared.options.staging_bytes;
         how.max_request_bytes = shared.options.staging_bytes / 2;
@@ -455,8 +461,7 @@ private:
         layer.timing.ready = context_->time.now();
         if (failed)
             cache_counters::add(context_->counters.layers_failed);
-        if (!layer
-                 .gate_open) { // given up (whatever the copies are doing, the stream must not hang), or refused
+        if (!layer.gate_open) { // given up, whatever the copies do, or refused: the stream must not hang
             layer.gate_open = true;
             context_->owner.force_gate(gates_, v);
         }
@@ -487,8 +492,7 @@ private:
     status first_failure_;
     bool stopped_ = false;
     status stop_reason_;
-    std::uint64_t requests_ = 0;
-    std::uint64_t bytes_ = 0;
+    std::uint64_t requests_ = 0, bytes_ = 0;
     std::mutex mutex_;
     std::condition_variable changed_;
 };
