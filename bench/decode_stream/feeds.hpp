@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include "../support/store_side.hpp"
+
+#include "engine.hpp"
+
+#include <objectcache/plan/load_plan.hpp>
+
+#include <boost/asio/use_awaitable.hpp>
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+// Where the KV of a layer comes from that is not on the device: pinned DRAM, or an object store.
+namespace decode_stream {
+
+using namespace bench;
+
+/** Which layers stay on the device, and how the others take turns in a few slots. Streamed layers are counted through all steps.
+
+    A context may be larger than the machine. Then the store and DRAM keep fewer layers than the model has, and give the same ones
+    several times in a step: as many bytes travel, and every layer still differs from its neighbours. */
+struct stream_plan {
+    std::size_t layers = 0;   ///< of the model
+    std::size_t resident = 0; ///< the first ones
+    std::size_t stored = 0;   ///< as many as `layers`, or a divisor of those that are streamed
+    std::size_t slots = 0;
+
+    [[nodiscard]] std::size_t streamed() const { return layers - resident; } // of a step
+    [[nodiscard]] std::size_t first() const
+    {
+        return stored == layers ? resident : 0;
+    } // stored one that travels
+    [[nodiscard]] std::size_t cycle() const { return stored - first(); }
+    [[nodiscard]] std::size_t stored_at(std::size_t i) const { return first() + i % cycle(); }
+    [[nodiscard]] std::size_t slot_at(std::size_t i) const { return stored_at(i) % slots; }
+    /** Which stored layer's KV a layer of the model has. */
+    [[nodiscard]] std::size_t kv_of(std::size_t layer) const
+    {
+        return layer < resident ? layer % stored : stored_at(layer - resident);
+    }
+    /** Every slot has other layers in turn, and never the one just before: a mistake would show, and nothing waits for it. */
+    [[nodiscard]] bool good() const
+    {
+        return slots != 0 && cycle() > slots && cycle() % slots == 0 && streamed() % cycle() == 0;
+    }
+};
+
+/** The KV of one layer, K then V: [2][tokens][kv_heads][head_dim]. */
+using layer_kv = at::Tensor;
+inline torch_llama::kv_memory::rows rows_of(const layer_kv& layer)
+{
+    return {layer[0], layer[1]};
+}
+
+class feed {
+public:
+    feed() = default;
+    feed(const feed&) = delete;
+    feed& operator=(const feed&) = delete;
+    virtual ~feed() = default;
+
+    /** Makes what is enqueued from now on wait until streamed layer i is in its slot, which is returned. */
+    virtual const layer_kv& enter(std::size_t i) = 0;
+    /** Gives the slot back behind what is enqueued. */
+    virtual void leave(std::size_t i) = 0;
+    /** @throws std::runtime_error if something did not come. To be called when all layers were left. */
+    virtual void finish() = 0;
+    [[nodiscard]] virtual std::uint64_t requests() const { return 0; }
+};
+
+/** From pinned memory, one copy for each layer: all that a machine without a store could do. */
+template <class Lane>
+class dram_feed final : public feed {
+public:
+    /** Begins with the first `slots` of `count` layers. */
+    template <class Machine>
+    dram_feed(Machine& on, const stream_plan& plan, std::span<const std::byte> dram,
+              const std::vector<layer_kv>& slots, std::size_t count)
+        : plan_(plan)
+        , dram_(dram)
+        , slots_(slots)
+        , lane_(on, slots.size())
+        , count_(count)
+    {
+        for (std::size_t i = 0; i < std::min(count_, plan_.slots); ++i)
+            copy(i);
+    }
+    ~dram_feed() override { lane_.synchronize(); }
+
+    const layer_kv& enter(std::size_t i) override
+    {
+        lane_.await_copy(plan_.slot_at(i));
+        return slots_[plan_.slot_at(i)];
+    }
+    void leave(std::size_t i) override
+    {
+        lane_.used(plan_.slot_at(i));
+        if (i + plan_.slots < count_) // which takes this very slot
+            copy(i + plan_.slots);
+    }
+    void finish() override { lane_.synchronize(); }
+
+private:
+    void copy(std::size_t i)
+    {
+        const layer_kv& slot = slots_[plan_.slot_at(i)];
+        lane_.copy(plan_.slot_at(i), slot.data_ptr(), dram_.data() + plan_.stored_at(i) * slot.nbytes(),
+                   slot.nbytes());
+    }
+
+    stream_plan plan_;
+    std::span<const std::byte> dram_;
+    const std::vector<layer_kv>& slots_;
+    Lane lane_;
+    std::size_t count_;
+};
+
+/** How an engine describes such memory to the cache. */
+inline oc::kv_pages pages_over(const std::vector<layer_kv>& memory, const oc::kv_geometry& shape,
+                               std::size_t tokens)
+{
+    std::vector<oc::kv_layer_memory> layers;
+    for (const layer_kv& one : memory)
+        layers.push_back(
+            {static_cast<std::byte*>(one[0].data_ptr()), static_cast<std::byte*>(one[1].data_ptr())});
+    auto pages = oc::kv_pages::contiguous(shape, std::move(layers), tokens);
+    if (memory.size() != shape.layers)
+        pages.layer_slots(memory.size());
+    return pages;
+}
+
+/** From the store, through the whole cache: one load brings all layers of all steps, a pass for each cycle. The engine enqueues a gate
+    before each layer; an event behind it gives the slot back. */
+template <class Machine>
+class store_feed final : public feed {
+public:
+    using cache = typename cache_side_of<typename Machine::device>::cache;
+
+    store_feed(Machine& on, cache& from, const oc::prefix_match& match, const stream_plan& plan,
+               const std::vector<layer_kv>& slots, std::size_t count, oc::duration timeout)
+        : on_(on)
+        , plan_(plan)
+        , slots_(slots)
+        , device_failed_(std::make_shared<std::atomic<bool>>(false))
+        , tokens_(match.tokens())
+    {
+        oc::load_options how;
+        how.first_layer = static_cast<oc::layer_id>(plan.first());
+        how.passes = static_cast<std::uint32_t>(count / plan.cycle());
+        how.timeout = timeout;
+        load_ = from.load(match, pages_over(slots, match.geometry, tokens_), how);
+    }
+    ~store_feed() override
+    {
+        if (!load_.valid())
+            return;
+        load_.cancel(); // opens the gates; and copies may be under way until it has finished
+        (void)load_.finish(asio::use_future).get();
+    }
+
+    const layer_kv& enter(std::size_t i) override
+    {
+        if (const oc::error_code ec = load_.gate(layer(i), on_.stream(), pass(i)))
+            throw std::runtime_error("gate: " + ec.message());
+        return slots_[plan_.slot_at(i)];
+    }
+    void leave(std::size_t i) override
+    {
+        load_.compute_layer(layer(i), on_.record(),
+                            pass(i))([failed = device_failed_](const oc::error_code& ec) {
+            if (ec)
+                *failed = true;
+        });
+    }
+    void finish() override
+    {
+        const oc::load_report report = load_.finish(asio::use_future).get();
+        load_ = {};
+        requests_ = report.requests;
+        if (!report.failed.ok() || report.usable_tokens != tokens_ || *device_failed_)
+            throw std::runtime_error("the load: " + report.failed.message());
+    }
+    [[nodiscard]] std::uint64_t requests() const override { return requests_; }
+
+private:
+    [[nodiscard]] oc::layer_id layer(std::size_t i) const
+    {
+        return static_cast<oc::layer_id>(plan_.stored_at(i));
+    }
+    [[nodiscard]] std::uint32_t pass(std::size_t i) const
+    {
+        return static_cast<std::uint32_t>(i / plan_.cycle());
+    }
+
+    Machine& on_;
+    stream_plan plan_;
+    const std::vector<layer_kv>& slots_;
+    std::shared_ptr<std::atomic<bool>> device_failed_;
+    std::size_t tokens_;
+    typename cache::load_type load_;
+    std::uint64_t requests_ = 0;
+};
+
+/** What the link brings: the reads of such a load, as many side by side, through the bare tier into memory that nobody looks at. */
+template <class Tier>
+class raw_reads {
+public:
+    raw_reads(Tier& from, const oc::prefix_match& match, const oc::cache_options& like,
+              std::size_t first_layer)
+        : from_(from)
+        , runs_(match.runs)
+    {
+        oc::load_plan_options how;
+        how.first_layer = static_cast<oc::layer_id>(first_layer);
+        how.max_layers_per_group = 1;
+        how.coalesce_bytes = like.coalesce_bytes;
+        how.max_request_bytes = like.staging_bytes / 2;
+        how.max_group_bytes = like.staging_bytes;
+        reads_ = checked(oc::plan_load(match.geometry, match.runs, how), "planning the reads").fetches;
+        std::uint64_t largest = 0;
+        for (const oc::load_fetch& read : reads_)
+            largest = std::max(largest, read.range.size);
+        const auto fit = std::max<std::uint64_t>(like.staging_bytes / largest, 1);
+        memory_.assign(std::min<std::size_t>(like.max_requests, fit), std::vector<std::byte>(largest));
+    }
+
+    /** Bytes per second, once all is under way. Blocks for so long, and for what is under way then. */
+    [[nodiscard]] double measure(std::chrono::milliseconds warm_up, std::chrono::milliseconds length)
+    {
+        from_time_ = steady::now() + warm_up;
+        until_ = from_time_ + length;
+        bytes_ = 0;
+        std::vector<std::future<void>> lanes;
+        for (auto& memory : memory_)
+            lanes.push_back(asio::co_spawn(from_.get_executor(), lane(*this, memory), asio::use_future));
+        for (auto& one : lanes)
+            one.get();
+        if (!failed_.ok())
+            throw std::runtime_error("reading: " + failed_.message());
+        return static_cast<double>(bytes_) / std::chrono::duration<double>(length).count();
+    }
+
+private:
+    static asio::awaitable<void> lane(raw_reads& self, std::span<std::byte> memory)
+    {
+        while (steady::now() < self.until_ && self.failed_.ok()) {
+            const oc::load_fetch& read = self.reads_[self.next_++ % self.reads_.size()];
+            std::string key = self.runs_[read.run].place.segment->key; // they are stored as segments
+            const oc::deadline late(self.until_ + std::chrono::seconds(60));
+            const auto into = memory.first(read.range.size);
+            oc::status s = co_await self.from_.read(std::move(key), read.range, into, late, nullptr);
+            if (!s.ok())
+                self.failed_ = std::move(s);
+            else if (const auto now = steady::now(); now >= self.from_time_ && now < self.until_)
+                self.bytes_ += read.range.size;
+        }
+    }
+
+    Tier& from_;
+    const std::vector<oc::stored_run>& runs_;
+    std::vector<oc::load_fetch> reads_;
+    std::vector<std::vector<std::byte>> memory_; // of each that is under way
+    steady::time_point from_time_, until_;
+    std::size_t next_ = 0; // here and below: on the tier's thread
+    std::uint64_t bytes_ = 0;
+    oc::status failed_;
+};
+
+} // namespace decode_stream
