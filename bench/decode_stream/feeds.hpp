@@ -3,6 +3,8 @@
 
 #include "../support/store_side.hpp"
 
+#include "../support/json_line.hpp"
+
 #include "engine.hpp"
 
 #include <objectcache/plan/load_plan.hpp>
@@ -19,6 +21,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -239,32 +242,48 @@ public:
     /** Bytes per second, once all is under way. Blocks for so long, and for what is under way then. */
     [[nodiscard]] double measure(std::chrono::milliseconds warm_up, std::chrono::milliseconds length)
     {
-        from_time_ = steady::now() + warm_up;
-        until_ = from_time_ + length;
-        bytes_ = 0;
+        stop_ = false;
         std::vector<std::future<void>> lanes;
         for (auto& memory : memory_)
             lanes.push_back(asio::co_spawn(from_.get_executor(), lane(*this, memory), asio::use_future));
+        std::this_thread::sleep_for(warm_up);
+        const std::uint64_t before = bytes_;
+        const auto began = steady::now();
+        std::this_thread::sleep_for(length);
+        const auto read = static_cast<double>(bytes_ - before);
+        const double took = std::chrono::duration<double>(steady::now() - began).count();
+        stop_ = true;
         for (auto& one : lanes)
             one.get();
         if (!failed_.ok())
             throw std::runtime_error("reading: " + failed_.message());
-        return static_cast<double>(bytes_) / std::chrono::duration<double>(length).count();
+        return read / took;
     }
 
 private:
+    /** Counts what comes, and not what is complete: reads side by side end side by side. */
+    struct counter final : oc::read_observer {
+        explicit counter(std::atomic<std::uint64_t>& into) : all(into) {}
+        void arrived(std::size_t bytes) noexcept override
+        {
+            all += bytes - std::min(bytes, mine);
+            mine = bytes;
+        }
+        std::atomic<std::uint64_t>& all;
+        std::size_t mine = 0;
+    };
+
     static asio::awaitable<void> lane(raw_reads& self, std::span<std::byte> memory)
     {
-        while (steady::now() < self.until_ && self.failed_.ok()) {
+        while (!self.stop_ && self.failed_.ok()) {
             const oc::load_fetch& read = self.reads_[self.next_++ % self.reads_.size()];
             std::string key = self.runs_[read.run].place.segment->key; // they are stored as segments
-            const oc::deadline late(self.until_ + std::chrono::seconds(60));
+            const oc::deadline late(steady::now() + std::chrono::seconds(60));
             const auto into = memory.first(read.range.size);
-            oc::status s = co_await self.from_.read(std::move(key), read.range, into, late, nullptr);
+            counter count(self.bytes_);
+            oc::status s = co_await self.from_.read(std::move(key), read.range, into, late, &count);
             if (!s.ok())
                 self.failed_ = std::move(s);
-            else if (const auto now = steady::now(); now >= self.from_time_ && now < self.until_)
-                self.bytes_ += read.range.size;
         }
     }
 
@@ -272,9 +291,9 @@ private:
     const std::vector<oc::stored_run>& runs_;
     std::vector<oc::load_fetch> reads_;
     std::vector<std::vector<std::byte>> memory_; // of each that is under way
-    steady::time_point from_time_, until_;
+    std::atomic<bool> stop_ = false;
+    std::atomic<std::uint64_t> bytes_ = 0;
     std::size_t next_ = 0; // here and below: on the tier's thread
-    std::uint64_t bytes_ = 0;
     oc::status failed_;
 };
 

@@ -124,7 +124,7 @@ private:
             match = store(*cache, kv);
             server->set(s_.link);
             raw_reads raw(cache->store(), match, cache_options(), 0);
-            raw_ = raw.measure(std::chrono::milliseconds(500), std::chrono::milliseconds(1500));
+            raw_ = raw.measure(std::chrono::milliseconds(300), std::chrono::milliseconds(1000));
             std::printf("  plain reads of the store: %.2f GB/s\n", raw_ / 1e9);
         }
         heading();
@@ -216,9 +216,9 @@ private:
     };
 
     struct series {
-        std::vector<double> ms; // by step
-        std::vector<std::vector<std::uint32_t>> inputs;
-        at::Tensor logits; // [steps][batch][vocab]
+        std::vector<double> ms;         // by step
+        std::vector<at::Tensor> inputs; // tokens of each sequence, on the device
+        at::Tensor logits;              // [steps][batch][vocab]
     };
 
     /** Steps one behind the other; with tokens of its own, or those of a series before.
@@ -246,9 +246,10 @@ private:
             }
             on_.settle();
             out.logits[static_cast<std::int64_t>(n)].copy_(step.logits());
-            auto next = step.next_tokens();
+            const auto next = step.next_tokens();
+            (void)next.to(at::kCPU); // the step is over when the host knows its tokens
             if (!like && n + 1 < steps)
-                out.inputs[n + 1] = std::move(next);
+                out.inputs[n + 1] = next;
             const auto now = steady::now();
             out.ms.push_back(std::chrono::duration<double, std::milli>(now - began).count());
             began = now;
@@ -258,9 +259,10 @@ private:
     [[nodiscard]] series room_for(std::size_t batch, std::size_t steps) const
     {
         series out;
-        out.inputs.resize(steps, std::vector<std::uint32_t>(batch));
-        for (std::size_t i = 0; i < batch; ++i)
-            out.inputs[0][i] = static_cast<std::uint32_t>(i % cfg().vocab);
+        out.inputs.resize(steps);
+        out.inputs[0] =
+            at::arange(static_cast<std::int64_t>(batch), at::TensorOptions(place_.device).dtype(at::kLong)) %
+            static_cast<std::int64_t>(cfg().vocab);
         out.logits =
             at::zeros({static_cast<std::int64_t>(steps), static_cast<std::int64_t>(batch), cfg().vocab},
                       at::TensorOptions(place_.device).dtype(at::kFloat));

@@ -193,12 +193,13 @@ struct own_kv {
     not bounded: a benchmark may have more tokens than the model was made for. */
 class shared_decode {
 public:
-    /** @param tokens one for each sequence
+    /** @param tokens one for each sequence, i64 on the device: those of the step before need not pass the host, whose copies would
+               queue behind KV that travels
         @param prefix tokens that are shared
         @param before tokens that each sequence has in `own` already
         @throws error if `own` is for another number of sequences or has no room for the tokens. */
-    shared_decode(const model& weights, own_kv& own, std::span<const std::uint32_t> tokens,
-                  std::size_t prefix, std::size_t before, pass_options options = {});
+    shared_decode(const model& weights, own_kv& own, const at::Tensor& tokens, std::size_t prefix,
+                  std::size_t before, pass_options options = {});
 
     /** Enqueues layer `index`, which attends over `prefix` and each sequence's own tokens.
         @throws error if layers are not run in order. */
@@ -207,8 +208,8 @@ public:
     /** Enqueues the scores of the next tokens, f32 [sequences][vocab], on the device.
         @throws error unless all layers were enqueued. */
     [[nodiscard]] at::Tensor logits();
-    /** The likeliest next tokens. Blocks until the device has them. */
-    [[nodiscard]] std::vector<std::uint32_t> next_tokens();
+    /** Enqueues the choice of the likeliest next tokens, i64 [sequences], on the device. */
+    [[nodiscard]] at::Tensor next_tokens();
 
 private:
     const model& model_;

@@ -173,21 +173,19 @@ own_kv::own_kv(const config& shape, placement where, std::size_t sequences, std:
                                       at::TensorOptions(where.device).dtype(where.dtype)));
 }
 
-shared_decode::shared_decode(const model& weights, own_kv& own, std::span<const std::uint32_t> tokens,
-                             std::size_t prefix, std::size_t before, pass_options options)
+shared_decode::shared_decode(const model& weights, own_kv& own, const at::Tensor& tokens, std::size_t prefix,
+                             std::size_t before, pass_options options)
     : model_(weights)
     , own_(own)
     , options_(options)
     , before_(static_cast<std::int64_t>(before))
 {
-    const auto count = static_cast<std::int64_t>(tokens.size());
-    if (own_.k.size() != model_.cfg().layers || own_.k[0].size(0) != count)
+    if (own_.k.size() != model_.cfg().layers || own_.k[0].size(0) != tokens.numel())
         throw error("the sequences' own KV is for others");
     if (own_.k[0].size(1) <= before_)
         throw error("the sequences' own KV has no room for a token more");
     const on_stream guard(options_);
-    const at::Device device = model_.where().device;
-    hidden_ = at::index_select(model_.embedding_, 0, ids_on(device, model_.cfg(), tokens));
+    hidden_ = at::index_select(model_.embedding_, 0, tokens);
     const auto position = static_cast<std::int64_t>(prefix + before);
     std::tie(cos_, sin_) = angles(position, position + 1, model_.inverse_frequencies_);
 }
@@ -225,13 +223,11 @@ at::Tensor shared_decode::logits()
     return logits_;
 }
 
-std::vector<std::uint32_t> shared_decode::next_tokens()
+at::Tensor shared_decode::next_tokens()
 {
     const auto scores = logits();
     const on_stream guard(options_);
-    const auto best = scores.argmax(1).to(at::kCPU);
-    const auto* const first = best.data_ptr<std::int64_t>();
-    return {first, first + best.numel()};
+    return scores.argmax(1);
 }
 
 } // namespace torch_llama

@@ -79,17 +79,19 @@ TEST_CASE("libtorch_llama: sequences that share a prefix decode together what ea
         const auto tokens = some_tokens(prefix, m.cfg().vocab);
         kv_memory shared(m.cfg(), m.where(), prefix);
         (void)logits_of(m, shared, tokens);
-        std::vector<std::uint32_t> next{1, 2, 3};
-        own_kv own(m.cfg(), m.where(), next.size(), steps);
-        std::vector<std::vector<std::uint32_t>> sequences(next.size(), tokens);
+        constexpr std::size_t count = 3;
+        at::Tensor next = at::arange(1, 1 + count, at::TensorOptions(device).dtype(at::kLong));
+        own_kv own(m.cfg(), m.where(), count, steps);
+        std::vector<std::vector<std::uint32_t>> sequences(count, tokens);
         for (std::size_t step = 0; step < steps; ++step) {
-            for (std::size_t i = 0; i < next.size(); ++i)
-                sequences[i].push_back(next[i]);
+            for (std::size_t i = 0; i < count; ++i)
+                sequences[i].push_back(
+                    static_cast<std::uint32_t>(next[static_cast<std::int64_t>(i)].item<std::int64_t>()));
             shared_decode together(m, own, next, prefix, step);
             for (std::uint32_t l = 0; l < m.cfg().layers; ++l)
                 together.layer(l, shared.read(l, prefix));
             next = together.next_tokens();
-            for (std::size_t i = 0; i < next.size(); ++i) {
+            for (std::size_t i = 0; i < count; ++i) {
                 CAPTURE(step);
                 CAPTURE(i);
                 kv_memory alone(m.cfg(), m.where(), sequences[i].size());
@@ -104,9 +106,8 @@ TEST_CASE("libtorch_llama: a decode step refuses what it cannot do")
 {
     const model m = model::random(named_config("tiny"), 1, cpu);
     own_kv own(m.cfg(), m.where(), 2, 3);
-    const std::vector<std::uint32_t> two{1, 2}, three{1, 2, 3}, unknown{1, m.cfg().vocab};
+    const auto two = at::ones({2}, at::kLong), three = at::ones({3}, at::kLong);
     CHECK_THROWS_AS(shared_decode(m, own, three, 10, 0), error);
-    CHECK_THROWS_AS(shared_decode(m, own, unknown, 10, 0), error);
     CHECK_THROWS_AS(shared_decode(m, own, two, 10, 3), error);
     shared_decode step(m, own, two, 10, 2);
     kv_memory prefix(m.cfg(), m.where(), 10);
