@@ -12,7 +12,7 @@ RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 BUDGET = 0.95     # of min(link, bus)
 READING = 5       # tokens per second of a sequence that somebody waits for
 SPREAD = 0.10     # rows whose steps lie further apart than this share of the median are named
-CELL = ("device", "model", "layers", "context", "G", "from", "resident", "slots", "kept", "batch", "own", "gbit", "latency_ms")
+CELL = ("device", "model", "layers", "context", "G", "from", "resident", "slots", "kept", "batch", "own", "gbit", "latency_ms", "pace")
 
 
 def read(files):
@@ -39,7 +39,7 @@ def took(seconds):
 def source(d):
     if d["from"] != "s3":
         return "pinned DRAM"
-    return "S3, " + (f"{d['gbit']:g} Gbit/s" if d["gbit"] else "link not shaped")
+    return "S3, " + (f"{d['gbit']:g} Gbit/s" if d["gbit"] else "link not shaped") + ("" if d["pace"] else ", not paced")
 
 
 def least_ms(d):

@@ -131,6 +131,7 @@ int main(int argc, char** argv)
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
     app.add_option("--staging-mib", s.staging_mib, "cache_options::staging_bytes: 2048; on a CPU 64");
+    app.add_flag("!--no-pace", s.pace, "cache_options::pace_layers = false");
     app.add_option("--server-threads", s.store.server_threads, "of the S3 server: 6; on a CPU 1");
     app.add_option("--io-threads", s.store.io_threads, "that receive: 8; on a CPU 1");
     app.add_option("--json", s.json, "append a line for each row");
@@ -150,6 +151,7 @@ int main(int argc, char** argv)
     unless_said("--staging-mib", s.staging_mib, 2048U, 64U);
     unless_said("--server-threads", s.store.server_threads, 6U, 1U);
     unless_said("--io-threads", s.store.io_threads, 8U, 1U);
+    std::setvbuf(stdout, nullptr, _IOLBF, 0); // rows are seen when they are made
     try {
         return cpu ? run_on_cpu(s) : run_on_cuda(s);
     } catch (const std::exception& e) {

@@ -21,6 +21,7 @@ struct settings {
     double longest_s = 30;
     std::uint32_t chunk = 256;
     std::size_t staging_mib = 0;
+    bool pace = true;
     double bus_gbps = 0.2; ///< on a CPU
     bench::link_shape link{100, 1};
     bench::store_settings store;
