@@ -92,7 +92,13 @@ public:
         for (std::size_t i = 0; i < std::min(count_, plan_.slots); ++i)
             copy(i);
     }
-    ~dram_feed() override { lane_.synchronize(); }
+    ~dram_feed() override
+    {
+        try {
+            lane_.synchronize();
+        } catch (const std::runtime_error&) { // a device that failed has said so already
+        }
+    }
 
     const layer_kv& enter(std::size_t i) override
     {

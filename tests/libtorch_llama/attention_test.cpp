@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "torch_support.hpp"
 
-#include <tuple>
-
 namespace {
 
 using namespace torch_llama_test;
 
 struct heads {
     std::int64_t query, kv, dim;
+};
+
+struct lengths {
+    std::int64_t sequences, prefix, own;
 };
 
 /** One softmax over all keys, in f64, row by row. */
@@ -34,8 +36,8 @@ TEST_CASE("libtorch_llama: every attention is the defined one, with and without 
     for (const at::Device device : devices())
         for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16})
             for (const heads& h : {heads{4, 2, 32}, heads{8, 2, 64}, heads{4, 1, 128}, heads{3, 3, 64}})
-                for (const auto& [n, past] :
-                     {std::pair{1, 0}, {1, 77}, {5, 0}, {5, 1}, {70, 130}, {200, 64}}) {
+                for (const auto& both : {std::pair{1, 0}, {1, 77}, {5, 0}, {5, 1}, {70, 130}, {200, 64}}) {
+                    const auto n = both.first, past = both.second;
                     const auto options = at::TensorOptions(device).dtype(dtype);
                     const auto q = at::randn({n, h.query, h.dim}, options) * 2;
                     const auto k = at::randn({n + past, h.kv, h.dim}, options);
@@ -66,8 +68,8 @@ TEST_CASE("libtorch_llama: sequences that share a prefix attend as if each had a
     for (const at::Device device : devices())
         for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16})
             for (const heads& h : {heads{4, 2, 32}, heads{8, 2, 64}, heads{32, 8, 128}, heads{3, 3, 64}})
-                for (const auto& [sequences, prefix, own] :
-                     {std::tuple{1, 1, 1}, {1, 300, 7}, {5, 64, 1}, {9, 257, 65}}) {
+                for (const lengths& t : {lengths{1, 1, 1}, {1, 300, 7}, {5, 64, 1}, {9, 257, 65}}) {
+                    const std::int64_t sequences = t.sequences, prefix = t.prefix, own = t.own;
                     CAPTURE(device.str());
                     CAPTURE(sequences);
                     CAPTURE(prefix);
