@@ -6,6 +6,8 @@
 #include "support/gpu.hpp"
 #include "support/store_side.hpp"
 
+#include <objectcache/cuda/device.hpp>
+#include <objectcache/cuda/kv_kernels.hpp>
 #include <objectcache/cuda/pinned.hpp>
 
 #include <CLI/App.hpp>
@@ -21,6 +23,8 @@
 namespace {
 
 using namespace bench;
+
+using cache_side = cache_side_of<oc::cuda::device>;
 
 struct settings {
     std::uint64_t bytes = std::uint64_t{4} << 30;

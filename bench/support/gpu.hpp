@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include "json_line.hpp"
+
 #include <objectcache/core/error.hpp>
 #include <objectcache/core/result.hpp>
 #include <objectcache/cuda/detail/driver.hpp>
@@ -8,24 +10,18 @@
 
 #include <cuda_runtime_api.h>
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <ctime>
 #include <exception>
-#include <fstream>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <utility>
-#include <vector>
 
 // What the benchmarks on a GPU have in common.
 namespace bench {
-
-using steady = std::chrono::steady_clock;
 
 inline double us_between(steady::time_point from, steady::time_point to)
 {
@@ -62,15 +58,6 @@ template <class T>
     if (!r)
         throw std::runtime_error(std::string(what) + ": " + r.error().message());
     return std::move(*r);
-}
-
-[[nodiscard]] inline double quantile(std::vector<double> of, double q)
-{
-    if (of.empty())
-        return 0;
-    const auto at = static_cast<std::ptrdiff_t>(q * static_cast<double>(of.size() - 1) + 0.5);
-    std::nth_element(of.begin(), of.begin() + at, of.end());
-    return of[static_cast<std::size_t>(at)];
 }
 
 inline void relax() noexcept
@@ -119,39 +106,6 @@ private:
     objectcache::cuda::detail::driver driver_;
     std::uint32_t* at_ = nullptr;
     std::uint32_t value_ = 0;
-};
-
-/** A line of JSON, of numbers and words. */
-class json_line {
-public:
-    explicit json_line(std::string_view bench) { word("bench", bench); }
-    json_line& word(std::string_view name, std::string_view value)
-    {
-        return put(name, "\"" + std::string(value) + "\"");
-    }
-    json_line& number(std::string_view name, double value)
-    {
-        char text[64];
-        std::snprintf(text, sizeof text, "%.9g", value);
-        return put(name, text);
-    }
-    /** Appends to a file, unless it has no name. */
-    void append_to(const std::string& file) const
-    {
-        if (file.empty())
-            return;
-        std::ofstream out(file, std::ios::app);
-        if (!(out << text_ << "}\n" << std::flush))
-            throw std::runtime_error("cannot write " + file);
-    }
-
-private:
-    json_line& put(std::string_view name, const std::string& value)
-    {
-        text_ += (text_.empty() ? "{\"" : ", \"") + std::string(name) + "\": " + value;
-        return *this;
-    }
-    std::string text_;
 };
 
 [[nodiscard]] inline std::string device_name()

@@ -2,8 +2,7 @@
 #pragma once
 
 #include <objectcache/cache.hpp>
-#include <objectcache/cuda/device.hpp>
-#include <objectcache/cuda/kv_kernels.hpp>
+#include <objectcache/device/device.hpp>
 #include <objectcache/io/reactor.hpp>
 #include <objectcache/store/s3_tier.hpp>
 #include <objectcache/store/spread_tier.hpp>
@@ -28,7 +27,7 @@
 #include <utility>
 #include <vector>
 
-// An object store and a cache over it, in the process of a benchmark on a GPU.
+// An object store and a cache over it, in the process of a benchmark.
 namespace bench {
 
 namespace oc = objectcache;
@@ -123,13 +122,14 @@ private:
 };
 
 /** The cache of an engine: its own thread, and threads that receive. */
-class cache_side {
+template <oc::device Device>
+class cache_side_of {
 public:
     using tier = oc::spread_tier<oc::s3_tier>;
-    using cache = oc::cache<oc::cuda::device, tier>;
+    using cache = oc::cache<Device, tier>;
 
-    cache_side(const store_server& server, oc::cuda::device& device, unsigned threads,
-               const oc::cache_options& options)
+    cache_side_of(const store_server& server, Device& device, unsigned threads,
+                  const oc::cache_options& options)
     {
         std::vector<oc::s3_tier*> ways;
         for (unsigned i = 0; i < threads; ++i) {
@@ -143,7 +143,7 @@ public:
         for (auto& thread : threads_)
             clocks_.push_back(clock_of(thread));
     }
-    ~cache_side()
+    ~cache_side_of()
     {
         (void)cache_->close(asio::use_future).get();
         own_.stop();
@@ -152,6 +152,7 @@ public:
     }
 
     [[nodiscard]] cache& get() noexcept { return *cache_; }
+    [[nodiscard]] tier& store() noexcept { return *tier_; }
     /** Seconds that the cache's threads have worked, and its own among them. */
     struct cpu {
         double all = 0, pipeline = 0;

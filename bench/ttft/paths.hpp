@@ -5,6 +5,8 @@
 
 #include "engine.hpp"
 
+#include <objectcache/cuda/device.hpp>
+#include <objectcache/cuda/kv_kernels.hpp>
 #include <objectcache/cuda/pinned.hpp>
 #include <objectcache/cuda/stream.hpp>
 
@@ -26,6 +28,7 @@ namespace ttft {
 using namespace bench;
 
 using steady = std::chrono::steady_clock;
+using cache_side = cache_side_of<oc::cuda::device>;
 
 inline double ms_since(steady::time_point from)
 {

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <vector>
 
 namespace torch_llama {
 namespace {
@@ -120,6 +121,38 @@ at::Tensor attend(attention how, const at::Tensor& q, const at::Tensor& k, const
         return own.out;
     const kernel for_past = fused ? chosen(how != attention::split_flash, n, past) : kernel::plain;
     return merge(attend_part(for_past, q, k.narrow(0, 0, past), v.narrow(0, 0, past), false), own);
+}
+
+at::Tensor attend_shared(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                         const at::Tensor& own_k, const at::Tensor& own_v)
+{
+    const std::int64_t b = q.size(0), heads = q.size(1), dim = q.size(2), kv_heads = k.size(1);
+    const std::int64_t group = heads / kv_heads;
+    const bool fused = q.is_cuda() && q.scalar_type() != at::kFloat;
+    const auto rows = q.view({b, kv_heads, group, dim}).transpose(1, 2); // [b][group][kv_heads][dim]
+
+    part past = attend_part(fused ? kernel::flash : kernel::plain, rows.reshape({b * group, kv_heads, dim}),
+                            k, v, false);
+    past.out = past.out.view({b, group, kv_heads, dim}).transpose(1, 2).reshape({b, heads, dim});
+    past.lse = past.lse.view({kv_heads, b, group}).transpose(1, 2).reshape({heads, b});
+
+    part own;
+    if (fused) {
+        const auto result =
+            at::_flash_attention_forward(rows, own_k, own_v, {}, {}, group, own_k.size(1), 0.0, false, false);
+        own = {std::get<0>(result), std::get<1>(result)};
+    } else {
+        std::vector<at::Tensor> out, lse;
+        for (std::int64_t i = 0; i < b; ++i) {
+            const part one = plain(rows[i], own_k[i], own_v[i], false);
+            out.push_back(one.out);
+            lse.push_back(one.lse);
+        }
+        own = {at::stack(out), at::stack(lse)};
+    }
+    own.out = own.out.transpose(1, 2).reshape({b, heads, dim});
+    own.lse = own.lse.reshape({b, heads}).t(); // from [b][kv_heads][group]
+    return merge(past, own);
 }
 
 } // namespace torch_llama

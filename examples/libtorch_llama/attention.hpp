@@ -32,4 +32,12 @@ inline constexpr attention all_attentions[] = {attention::split_cudnn, attention
     merge, and needs n * t floats per head. */
 [[nodiscard]] at::Tensor attend(attention how, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
 
+/** The attention of one query of each of b sequences over a prefix that they share, k and v [t][kv_heads][dim], and over what each
+    has behind it, own_k and own_v [b][s][kv_heads][dim], of which it sees everything: q [b][heads][dim]. Returns [b][heads][dim].
+
+    The queries of all sequences, and of the heads that share a KV head, are rows of one unmasked attention over the prefix: its KV is
+    read once, whatever b is. By FlashAttention; on a CPU, and for f32, by the plain implementation. */
+[[nodiscard]] at::Tensor attend_shared(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                       const at::Tensor& own_k, const at::Tensor& own_v);
+
 } // namespace torch_llama

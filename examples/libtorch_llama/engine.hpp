@@ -58,6 +58,7 @@ public:
 
 private:
     friend class pass;
+    friend class shared_decode;
 
     struct layer_weights {
         at::Tensor input_norm, post_norm;
@@ -162,6 +163,7 @@ public:
     void run();
 
 private:
+    friend class shared_decode;
     [[nodiscard]] at::Tensor attend(const model::layer_weights& w, std::uint32_t index, std::int64_t from,
                                     std::int64_t count);
     static void feed_forward(const model::layer_weights& w, double eps, const at::Tensor& x);
@@ -173,6 +175,50 @@ private:
     std::uint32_t next_layer_ = 0;
     at::Tensor hidden_;    // [n][hidden]: the residual stream
     at::Tensor cos_, sin_; // f32 [n][1][head_dim / 2]
+    at::Tensor logits_;
+};
+
+/** The KV that sequences have behind a prefix they share: per layer [sequences][room][kv_heads][head_dim]. */
+struct own_kv {
+    /** Room for `room` tokens of each sequence, uninitialised. */
+    own_kv(const config& shape, placement where, std::size_t sequences, std::size_t room);
+
+    std::vector<at::Tensor> k, v; // by layer
+};
+
+/** A decode step of several sequences that share a prefix: one token of each on its way through the network, layer by layer.
+
+    The prefix' KV is given anew to each layer, wherever it is then, so that an engine may keep the prefix of all layers, or
+    of only a few at a time (`objectcache::kv_pages::layer_slots`). What `pass` says of waiting holds here too. Positions are
+    not bounded: a benchmark may have more tokens than the model was made for. */
+class shared_decode {
+public:
+    /** @param tokens one for each sequence, i64 on the device: those of the step before need not pass the host, whose copies would
+               queue behind KV that travels
+        @param prefix tokens that are shared
+        @param before tokens that each sequence has in `own` already
+        @throws error if `own` is for another number of sequences or has no room for the tokens. */
+    shared_decode(const model& weights, own_kv& own, const at::Tensor& tokens, std::size_t prefix,
+                  std::size_t before, pass_options options = {});
+
+    /** Enqueues layer `index`, which attends over `prefix` and each sequence's own tokens.
+        @throws error if layers are not run in order. */
+    void layer(std::uint32_t index, const kv_memory::rows& prefix);
+
+    /** Enqueues the scores of the next tokens, f32 [sequences][vocab], on the device.
+        @throws error unless all layers were enqueued. */
+    [[nodiscard]] at::Tensor logits();
+    /** Enqueues the choice of the likeliest next tokens, i64 [sequences], on the device. */
+    [[nodiscard]] at::Tensor next_tokens();
+
+private:
+    const model& model_;
+    own_kv& own_;
+    pass_options options_;
+    std::int64_t before_;
+    std::uint32_t next_layer_ = 0;
+    at::Tensor hidden_;    // [sequences][hidden]
+    at::Tensor cos_, sin_; // f32 [1][1][head_dim / 2]
     at::Tensor logits_;
 };
 

@@ -9,6 +9,10 @@ struct heads {
     std::int64_t query, kv, dim;
 };
 
+struct lengths {
+    std::int64_t sequences, prefix, own;
+};
+
 /** One softmax over all keys, in f64, row by row. */
 at::Tensor defined(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v)
 {
@@ -32,8 +36,8 @@ TEST_CASE("libtorch_llama: every attention is the defined one, with and without 
     for (const at::Device device : devices())
         for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16})
             for (const heads& h : {heads{4, 2, 32}, heads{8, 2, 64}, heads{4, 1, 128}, heads{3, 3, 64}})
-                for (const auto& [n, past] :
-                     {std::pair{1, 0}, {1, 77}, {5, 0}, {5, 1}, {70, 130}, {200, 64}}) {
+                for (const auto& both : {std::pair{1, 0}, {1, 77}, {5, 0}, {5, 1}, {70, 130}, {200, 64}}) {
+                    const auto n = both.first, past = both.second;
                     const auto options = at::TensorOptions(device).dtype(dtype);
                     const auto q = at::randn({n, h.query, h.dim}, options) * 2;
                     const auto k = at::randn({n + past, h.kv, h.dim}, options);
@@ -56,6 +60,38 @@ TEST_CASE("libtorch_llama: a merge survives scores that overflow e^x")
 {
     const auto q = at::full({3, 1, 16}, 30.0), k = at::randn({9, 1, 16}) * 30, v = at::randn({9, 1, 16});
     CHECK(difference(attend(attention::split_flash, q, k, v), defined(q, k, v)) < 1e-4);
+}
+
+TEST_CASE("libtorch_llama: sequences that share a prefix attend as if each had a copy of it")
+{
+    at::manual_seed(3);
+    for (const at::Device device : devices())
+        for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16})
+            for (const heads& h : {heads{4, 2, 32}, heads{8, 2, 64}, heads{32, 8, 128}, heads{3, 3, 64}})
+                for (const lengths& t : {lengths{1, 1, 1}, {1, 300, 7}, {5, 64, 1}, {9, 257, 65}}) {
+                    const std::int64_t sequences = t.sequences, prefix = t.prefix, own = t.own;
+                    CAPTURE(device.str());
+                    CAPTURE(sequences);
+                    CAPTURE(prefix);
+                    CAPTURE(h.query);
+                    const auto options = at::TensorOptions(device).dtype(dtype);
+                    const auto q = at::randn({sequences, 2 * h.query, h.dim}, options)
+                                       .narrow(1, h.query / 2, h.query); // as they lie in a product
+                    const auto k = at::randn({prefix, h.kv, h.dim}, options);
+                    const auto v = at::randn({prefix, h.kv, h.dim}, options);
+                    // Of memory with room for more, as it is while a sequence grows.
+                    const auto room_k = at::randn({sequences, own + 3, h.kv, h.dim}, options);
+                    const auto room_v = at::randn({sequences, own + 3, h.kv, h.dim}, options);
+                    const auto own_k = room_k.narrow(1, 0, own), own_v = room_v.narrow(1, 0, own);
+                    const auto out = attend_shared(q, k, v, own_k, own_v);
+                    CHECK((out.scalar_type() == dtype));
+                    REQUIRE((out.sizes() == q.sizes()));
+                    for (std::int64_t i = 0; i < sequences; ++i)
+                        CHECK(
+                            difference(out.narrow(0, i, 1), defined(q.narrow(0, i, 1), at::cat({k, own_k[i]}),
+                                                                    at::cat({v, own_v[i]}))) <
+                            (dtype == at::kFloat ? 1e-5 : 2e-2));
+                }
 }
 
 TEST_CASE("libtorch_llama: attention reads strided queries as they are")

@@ -71,6 +71,50 @@ TEST_CASE("libtorch_llama: a cached prefix changes nothing, in order or scattere
     }
 }
 
+TEST_CASE("libtorch_llama: sequences that share a prefix decode together what each decodes alone")
+{
+    constexpr std::size_t prefix = 200, steps = 4;
+    for (const at::Device device : devices()) {
+        const model m = model::load(data / "f16_llama3", {device, at::kFloat});
+        const auto tokens = some_tokens(prefix, m.cfg().vocab);
+        kv_memory shared(m.cfg(), m.where(), prefix);
+        (void)logits_of(m, shared, tokens);
+        constexpr std::size_t count = 3;
+        at::Tensor next = at::arange(1, 1 + count, at::TensorOptions(device).dtype(at::kLong));
+        own_kv own(m.cfg(), m.where(), count, steps);
+        std::vector<std::vector<std::uint32_t>> sequences(count, tokens);
+        for (std::size_t step = 0; step < steps; ++step) {
+            for (std::size_t i = 0; i < count; ++i)
+                sequences[i].push_back(
+                    static_cast<std::uint32_t>(next[static_cast<std::int64_t>(i)].item<std::int64_t>()));
+            shared_decode together(m, own, next, prefix, step);
+            for (std::uint32_t l = 0; l < m.cfg().layers; ++l)
+                together.layer(l, shared.read(l, prefix));
+            next = together.next_tokens();
+            for (std::size_t i = 0; i < count; ++i) {
+                CAPTURE(step);
+                CAPTURE(i);
+                kv_memory alone(m.cfg(), m.where(), sequences[i].size());
+                CHECK(difference(together.logits()[static_cast<std::int64_t>(i)],
+                                 logits_of(m, alone, sequences[i])) < 1e-5);
+            }
+        }
+    }
+}
+
+TEST_CASE("libtorch_llama: a decode step refuses what it cannot do")
+{
+    const model m = model::random(named_config("tiny"), 1, cpu);
+    own_kv own(m.cfg(), m.where(), 2, 3);
+    const auto two = at::ones({2}, at::kLong), three = at::ones({3}, at::kLong);
+    CHECK_THROWS_AS(shared_decode(m, own, three, 10, 0), error);
+    CHECK_THROWS_AS(shared_decode(m, own, two, 10, 3), error);
+    shared_decode step(m, own, two, 10, 2);
+    kv_memory prefix(m.cfg(), m.where(), 10);
+    CHECK_THROWS_AS(step.layer(1, prefix.read(1, 10)), error);
+    CHECK_THROWS_AS((void)step.logits(), error);
+}
+
 TEST_CASE("libtorch_llama: behind a prefix of whole slices every bit is the same")
 {
     for (const at::Device device : devices())

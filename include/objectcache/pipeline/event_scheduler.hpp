@@ -10,6 +10,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <list>
@@ -23,6 +24,9 @@ enum class event_kind { load_copy, store_copy, compute };
 
 /** Turns device events into something a coroutine awaits, without a host function in the device's way and without a
     thread of its own: the reactor looks at the pending events when `wait_predictor` says that one should be there.
+
+    A stream does one thing after the other, and an engine may enqueue all layers at once. So an event is expected so long after it
+    was recorded, or after another of its kind was reached, whichever was later.
 
     @par Lifetime Destroying it ends every wait with `condition::cancelled`. The device must outlive it.
     @par Threads Not safe: the thread, or strand, of its executor.
@@ -94,6 +98,7 @@ private:
         timer alarm;
         std::list<std::shared_ptr<pending>> waiting;
         std::array<wait_predictor, 3> predictors;
+        std::array<time_point, 3> reached{}; // of each kind, when the last one was
         std::uint64_t turns = 0;
         bool posted = false;
         bool stopped = false;
@@ -122,13 +127,15 @@ private:
             for (auto it = waiting.begin(); it != waiting.end();) {
                 pending& p = **it;
                 const event_state seen = owner.query(p.what);
+                time_point& before = reached[static_cast<std::size_t>(p.kind)];
+                const duration elapsed = now - std::max(p.since, before);
                 if (seen == event_state::pending) {
-                    pause = std::min(pause, predictor(p.kind).next_look(now - p.since));
+                    pause = std::min(pause, predictor(p.kind).next_look(elapsed));
                     ++it;
                     continue;
                 }
                 if (seen == event_state::done)
-                    predictor(p.kind).observe(now - p.since);
+                    predictor(p.kind).observe(elapsed), before = now;
                 else
                     p.outcome = make_error_code(errc::device_failed);
                 p.reached.set();

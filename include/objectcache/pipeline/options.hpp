@@ -3,6 +3,7 @@
 
 #include <objectcache/core/deadline.hpp>
 #include <objectcache/core/error.hpp>
+#include <objectcache/core/ids.hpp>
 #include <objectcache/kv/layout.hpp>
 #include <objectcache/plan/layout_policy.hpp>
 #include <objectcache/plan/prefix_search.hpp>
@@ -110,6 +111,11 @@ struct load_options {
     /** No: as few requests as can be, for an engine that cannot start before everything is there, and has memory for all
         layers. */
     bool layer_by_layer = true;
+    /** Layers below this one are in place already, in memory that is no business of this load: nothing of them is read, their
+        gates are open, and awaiting them completes at once. For front layers that are kept near, and for decoding with as
+        many layers on the device as fit. Where memory is kept for some layers only (`kv_pages::layer_slots`), the others
+        share it: layer l has slot l % slots, near layers or not. */
+    layer_id first_layer = 0;
 };
 
 } // namespace objectcache

@@ -6,6 +6,8 @@
 #include <objectcache/testing/manual_clock.hpp>
 #include <objectcache/testing/run_coroutine.hpp>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -136,6 +138,37 @@ TEST_CASE_FIXTURE(event_scheduler_test::fixture, "an event that is much shorter 
         pass(50us);
     CHECK(out == error_code());
     CHECK(passed <= 1300us);
+}
+
+TEST_CASE_FIXTURE(
+    event_scheduler_test::fixture,
+    "of events that were recorded at once, each is expected as long after the one before as it takes")
+{
+    constexpr std::size_t layers = 16;
+    constexpr duration each = 10ms;
+    duration latest{};
+    for (int step = 0; step < 6; ++step) {
+        std::vector<event_scheduler_test::counting_device::event> events;
+        std::deque<std::optional<error_code>> outs(layers);
+        for (std::size_t l = 0; l < layers; ++l) {
+            events.push_back(device.make_event());
+            start(events.back(), outs[l]);
+        }
+        latest = {};
+        device.queries = 0;
+        duration late{}; // what seeing one late leaves of the next one's time
+        for (std::size_t l = 0; l < layers; ++l) {
+            for (duration t = late; t < each; t += 100us)
+                pass(100us);
+            device.reach(events[l]);
+            for (late = {}; !outs[l] && late < 5 * each; late += 100us)
+                pass(100us);
+            REQUIRE(outs[l] == error_code());
+            latest = std::max(latest, late);
+        }
+    }
+    CHECK(latest <= wait_predictor::longest_pause);
+    CHECK(device.queries < 100 * layers * layers / 4); // of so many turns: it slept most of the time
 }
 
 TEST_CASE_FIXTURE(event_scheduler_test::fixture,

@@ -355,6 +355,69 @@ TEST_CASE("with few slots of memory, a layer waits for the compute of the one wh
     }(w, ring));
 }
 
+TEST_CASE("of layers that are near nothing is read, and they take no slot from the others")
+{
+    layer_id near = 0;
+    std::size_t slots = 0;
+    SUBCASE("two of four, and a slot for the others")
+    {
+        near = 2, slots = 1;
+    }
+    SUBCASE("one of four, and two slots: the next pass begins in the slot of the last layer")
+    {
+        near = 1, slots = 2;
+    }
+    SUBCASE("two of four, and as many slots: none is taken before the next pass")
+    {
+        near = 2, slots = 2;
+    }
+    SUBCASE("three, and more slots than layers that come")
+    {
+        near = 3, slots = 2;
+    }
+    SUBCASE("all")
+    {
+        near = 4, slots = 2;
+    }
+    load_test::world w;
+    kv_fixture::memory ring(w.shape, 80, slots);
+    ring.clear();
+    w.run([](load_test::world& world, kv_fixture::memory& few, layer_id first) -> asio::awaitable<void> {
+        load_options how;
+        how.passes = 3;
+        how.first_layer = first;
+        auto load = world.kv.load(co_await world.kv.match(world.where, world.tokens), few.pages(), how);
+        for (std::uint32_t pass = 0; pass < 3; ++pass)
+            for (layer_id l = 0; l < 4; ++l) {
+                CHECK_FALSE(co_await load.fetch_layer(l, pass));
+                if (l < first)
+                    continue; // and nobody says when it was computed
+                for (int turn = 0; turn < 1000; ++turn)
+                    co_await asio::post(world.io, asio::use_awaitable);
+                CHECK(few.rows_of(l % few.layer_slots, 80) == world.source.rows_of(l, 80));
+                CHECK_FALSE(co_await load.compute_layer(l, {}, pass));
+            }
+        const load_report report = co_await load.finish();
+        CHECK(report.failed.ok());
+        CHECK(report.usable_tokens == 80);
+        CHECK(report.bytes == 3 * 5 * (4 - first) * (1024 + 32));
+    }(w, ring, near));
+}
+
+TEST_CASE("a load that begins behind the last layer is refused")
+{
+    load_test::world w;
+    w.run([](load_test::world& world) -> asio::awaitable<void> {
+        load_options how;
+        how.first_layer = 5;
+        auto load =
+            world.kv.load(co_await world.kv.match(world.where, world.tokens), world.target.pages(), how);
+        const load_report report = co_await load.finish();
+        CHECK(report.failed == condition::invalid);
+        CHECK(world.tier.count(testing::recording_tier::call::read) == 0);
+    }(w));
+}
+
 TEST_CASE("run_layers launches every layer once, in order, when its KV is in place")
 {
     load_test::world w;

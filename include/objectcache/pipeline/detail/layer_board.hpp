@@ -125,6 +125,16 @@ public:
         layer.ready.set();
     }
 
+    /** Of the layers in front of `first` nothing is read: they are ready. */
+    void announce_below(layer_id first)
+    {
+        for (std::size_t v = 0; v < layers_.size(); ++v)
+            if (v % per_pass_ < first) {
+                layers_[v].to_end = 0;
+                announce(v, {});
+            }
+    }
+
 private:
     // Between the end of a load's time and the moment that the executor has told of it.
     static constexpr duration slack = std::chrono::milliseconds(100);

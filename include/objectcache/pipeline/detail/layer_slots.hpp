@@ -16,15 +16,19 @@ struct layer_slots {
     layer_id layers = 0;
     std::uint32_t passes = 1;
     std::size_t slots = 0;
+    layer_id first = 0; ///< those below it are near: none of this memory is theirs
 
-    [[nodiscard]] bool reused() const noexcept { return slots < std::size_t{layers} * passes; }
+    [[nodiscard]] bool reused() const noexcept
+    {
+        return first < layers && slots < std::size_t{layers - first} * passes;
+    }
 
     /** The layer that had this layer's slot before it. Slots are taken by `layer % slots` anew in every pass, so that
         where the layers are no multiple of the slots, it may be the very layer before. */
     [[nodiscard]] std::optional<std::size_t> user_before(layer_id layer, std::uint32_t pass) const noexcept
     {
         const std::size_t begin = std::size_t{pass} * layers;
-        if (layer >= slots)
+        if (layer >= first + slots)
             return begin + layer - slots;
         if (pass == 0)
             return std::nullopt;

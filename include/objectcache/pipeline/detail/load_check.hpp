@@ -28,6 +28,9 @@ namespace objectcache::detail {
     if (pages.capacity_tokens() < matched.tokens())
         return {errc::invalid_argument, "pages have room for " + std::to_string(pages.capacity_tokens()) +
                                             " of " + std::to_string(matched.tokens()) + " tokens"};
+    if (how.first_layer > matched.geometry.layers)
+        return {errc::invalid_argument, "first_layer: " + std::to_string(how.first_layer) + " of " +
+                                            std::to_string(matched.geometry.layers) + " layers"};
     if (!how.layer_by_layer && pages.layer_slots() < matched.geometry.layers)
         return {errc::invalid_argument, "layer_by_layer = false, and pages that keep only some layers"};
     return {};

@@ -53,7 +53,7 @@ public:
                                                                  : context_->options.load_timeout))
         , layers_(context_->executor, context_->owner, match_.geometry.layers, options_.passes,
                   match_.chunks.size(), std::move(row))
-        , slots_{match_.geometry.layers, options_.passes, pages_.layer_slots()}
+        , slots_{match_.geometry.layers, options_.passes, pages_.layer_slots(), options_.first_layer}
         , usable_(match_.chunks.size())
         , mover_(context_->owner, copy_queue::load, pages_)
         , pacing_(context_->executor, context_->link)
@@ -181,10 +181,12 @@ private:
             if (auto load = weak.lock(); load && until.passed(load->context_->time.now()))
                 load->give_up(errc::deadline_exceeded);
         });
-        if (refused.ok())
+        if (refused.ok()) {
+            self->layers_.announce_below(self->options_.first_layer);
             self->work_.spawn(issue(self));
-        else
+        } else {
             self->give_up(std::move(refused));
+        }
         co_await self->work_.join();
         self->settle();
     }
@@ -214,6 +216,7 @@ private:
             co_return;
         load_plan_options how;
         how.layer_by_layer = self->options_.layer_by_layer;
+        how.first_layer = self->options_.first_layer;
         how.coalesce_bytes = shared.options.coalesce_bytes;
         how.max_group_bytes = shared.options.staging_bytes;
         how.max_request_bytes = shared.options.staging_bytes / 2;
