@@ -494,8 +494,7 @@ private:
     status first_failure_;
     bool stopped_ = false;
     status stop_reason_;
-    std::uint64_t requests_ = 0;
-    std::uint64_t bytes_ = 0;
+    std::uint64_t requests_ = 0, bytes_ = 0;
 };
 
 } // namespace objectcache::detail
