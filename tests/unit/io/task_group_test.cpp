@@ -5,9 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <doctest/doctest.h>
 
-#include <new>
 #include <stdexcept>
-#include <utility>
 
 using namespace objectcache;
 
@@ -63,32 +61,6 @@ struct fixture {
         io.restart();
         io.poll();
     }
-};
-
-/** An executor that has no memory when it is told so. */
-template <class Inner>
-struct poor_executor {
-    Inner inner;
-    const bool* poor;
-
-    template <class Property>
-        requires asio::can_query_v<Inner, Property>
-    decltype(auto) query(Property p) const { return asio::query(inner, p); }
-    template <class Property>
-        requires asio::can_require_v<Inner, Property>
-    auto require(Property p) const
-    {
-        auto out = asio::require(inner, p);
-        return poor_executor<decltype(out)>{out, poor};
-    }
-    template <class F>
-    void execute(F f) const
-    {
-        if (*poor)
-            throw std::bad_alloc();
-        inner.execute(std::move(f));
-    }
-    friend bool operator==(const poor_executor&, const poor_executor&) = default;
 };
 
 } // namespace task_group_test
@@ -221,22 +193,4 @@ TEST_CASE("a group destroyed before its children cancels them")
     io.restart();
     io.poll();
     CHECK(cancelled);
-}
-
-TEST_CASE_FIXTURE(task_group_test::fixture, "a child that could not be begun is not waited for")
-{
-    bool poor = false;
-    task_group lean(
-        task_group_test::poor_executor<asio::io_context::executor_type>{io.get_executor(), &poor});
-    lean.spawn(child(*this));
-    poll();
-    CHECK(begun == 1);
-    poor = true;
-    CHECK_THROWS_AS(lean.spawn(child(*this)), std::bad_alloc);
-    poor = false;
-    CHECK(lean.size() == 1);
-    door.set();
-    poll();
-    CHECK(lean.size() == 0);
-    CHECK(ended == 1);
 }
