@@ -8,6 +8,7 @@
 #include <objectcache/plan/layout_policy.hpp>
 #include <objectcache/plan/prefix_search.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -43,7 +44,8 @@ struct cache_options {
     bool pace_layers = true;
     /** Requests of all loads and stores under way at once. */
     std::uint32_t max_requests = 64;
-    /** Objects, or parts of them, of one store that are written at once. */
+    /** Objects, or parts of them, of one store that are written at once. Layers in objects of their own, which are small, may be
+        more: a quarter of `max_requests`, so that loads always find the rest. */
     std::uint32_t max_writes = 4;
     /** Segments over twice this size are uploaded in parts of this size, of whole layers, several side by side. S3 wants at
         least 5 MiB. */
@@ -62,6 +64,9 @@ struct cache_options {
         the bucket's lifecycle rule. */
     std::size_t index_chunks = std::size_t{1} << 20;
     duration index_ttl = std::chrono::minutes(10);
+
+    /** PUTs of one store at once, whatever the layout. */
+    [[nodiscard]] std::uint32_t most_puts() const noexcept { return std::max(max_writes, max_requests / 4); }
 
     /** What new chunks of that shape are stored as. */
     [[nodiscard]] layout layout_for(const kv_geometry& geometry) const

@@ -169,13 +169,14 @@ TEST_CASE_FIXTURE(cache_store_test::fixture,
     options.stored_as = layout::layer_objects;
     options.read_layouts = layout_set::only(layout::layer_objects);
     options.max_writes = 3;
+    options.max_requests = 20;
     forget();
     CHECK(match(tokens).empty());
     tier.clear();
     tier.hold(cache_test::call::write);
     std::optional<store_report> report;
     start(kv.store(where, tokens, source.pages(), {}, asio::use_awaitable), report);
-    CHECK(tier.waiting(cache_test::call::write) == 3);
+    CHECK(tier.waiting(cache_test::call::write) == 5);
     tier.release(cache_test::call::write);
     settle();
     REQUIRE(report);

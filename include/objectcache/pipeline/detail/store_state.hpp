@@ -39,7 +39,7 @@ public:
         , keys_{context_->options.key_prefix, scope}
         , where_(context_->options.layout_for(pages_.geometry()))
         , writes_(context_->executor, context_->options.max_writes)
-        , puts_(context_->executor, context_->options.max_writes)
+        , puts_(context_->executor, context_->options.most_puts())
         , work_(context_->executor)
     {}
 
