@@ -442,7 +442,7 @@ def budgets(engine):
                 for line in engine.main("s3-lw") if engine.model_of(line) is not None]
     good = sum(ratio <= BUDGET_MODEL and beyond <= BUDGET_MODEL_MS for ratio, beyond, _ in compared)
     judge("measured / model, every cell", f"<= {BUDGET_MODEL:g} and <= {BUDGET_MODEL_MS:+g} ms",
-          f"{good} of {len(compared)} cells; worst ratio {max(compared)[0]:.3f} ({max(compared)[2]}), most added "
+          f"{good} of the {len(compared)} that were measured, of 36; worst ratio {max(compared)[0]:.3f} ({max(compared)[2]}), most added "
           f"{max(c[1] for c in compared):+.1f} ms ({max(compared, key=lambda c: c[1])[2]})" if compared else "-",
           good == len(compared) if compared else None)
 
