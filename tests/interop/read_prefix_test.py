@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSL-1.0
-"""A reader that shares no code with the library finds what it wrote, in every layout, and names what is wrong with it.
+"""Readers that share no code with the library find what it wrote, in every layout: format_reader.py, which names what is wrong,
+and the short one of the examples.
 
 usage: read_prefix_test.py <examples/read_prefix.py> <objectcache_s3_server> <interop_prefix_writer> [unittest arguments]"""
 import json
@@ -21,7 +22,8 @@ except ImportError as error:
     print(f"skipped: {error} (cmake/install_deps.sh rgw)")
     sys.exit(77)
 
-READER, SERVER, WRITER = (str(pathlib.Path(sys.argv.pop(1)).resolve()) for _ in range(3))
+SHORT, SERVER, WRITER = (str(pathlib.Path(sys.argv.pop(1)).resolve()) for _ in range(3))
+READER = str(pathlib.Path(__file__).with_name("format_reader.py"))
 BUCKET = "bucket"
 G, N, LAYERS, RECORD = 256, 16, 3, 256 * 2 * 2 * 8 * 2 + 32  # of the writer's scope
 SCOPE = {"model": "interop", "revision": "r\u00e9vision 1", "layers": LAYERS, "kv_heads": 2, "head_size": 8,
@@ -72,6 +74,7 @@ class ReadPrefix(unittest.TestCase):
         self.folder = pathlib.Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
         self.prefix = self.id().split(".")[-1] + "/"
+        self.told_shortly = False
 
     def put(self, key, data):
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=data)
@@ -100,6 +103,11 @@ class ReadPrefix(unittest.TestCase):
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         return done.stdout.splitlines() if status == 0 else done.stderr.strip()
 
+    def read_shortly(self):
+        """the other reader, of what `read` has read"""
+        return subprocess.run([sys.executable, "-B", SHORT, BUCKET, self.prefix, self.folder / "scope.json",
+                               self.folder / "tokens.txt"], env=self.environment, capture_output=True, text=True, timeout=60)
+
     def assert_read(self, tokens, *objects, **scope):
         """objects: of each line, the key's end or a pattern of it, and its chunks"""
         lines = self.read(tokens, **scope)
@@ -110,11 +118,20 @@ class ReadPrefix(unittest.TestCase):
         n = objects[-1][2] + 1 if objects else 0
         self.assertRegex(lines[-1], f"^{n} chunks = {n * per_chunk} tokens of {LAYERS} layers verified, "
                                     r"\d+ bytes, in \d+ requests$")
+        done = self.read_shortly()
+        self.assertEqual((done.stdout, done.stderr), (f"{n} chunks = {n * per_chunk} tokens of {LAYERS} layers found and verified, "
+                                                      f"of {len(tokens) // per_chunk} chunks\n", ""))
         return lines
 
     def assert_damaged(self, tokens, reason):
         said = self.read(tokens, status=1)
         self.assertRegex(said, f"^damaged: [sclm]/[^ ]+: {reason}$")
+        if self.told_shortly:
+            return
+        self.told_shortly = True  # once in a test: it only says that something is wrong
+        done = self.read_shortly()
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertRegex(done.stderr, "^damaged, or of another format version: ")
 
     def test_nothing_is_a_miss(self):
         self.assert_read(sequence(3))
