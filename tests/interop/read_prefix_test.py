@@ -74,7 +74,7 @@ class ReadPrefix(unittest.TestCase):
         self.folder = pathlib.Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
         self.prefix = self.id().split(".")[-1] + "/"
-        self.told_shortly = False
+        self.told_shortly, self.found_shortly = False, set()
 
     def put(self, key, data):
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=data)
@@ -118,6 +118,9 @@ class ReadPrefix(unittest.TestCase):
         n = objects[-1][2] + 1 if objects else 0
         self.assertRegex(lines[-1], f"^{n} chunks = {n * per_chunk} tokens of {LAYERS} layers verified, "
                                     r"\d+ bytes, in \d+ requests$")
+        if (n, bool(scope)) in self.found_shortly:
+            return lines
+        self.found_shortly.add((n, bool(scope)))
         done = self.read_shortly()
         self.assertEqual((done.stdout, done.stderr), (f"{n} chunks = {n * per_chunk} tokens of {LAYERS} layers found and verified, "
                                                       f"of {len(tokens) // per_chunk} chunks\n", ""))
