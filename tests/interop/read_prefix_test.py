@@ -5,7 +5,6 @@ and the short one of the examples.
 
 usage: read_prefix_test.py <examples/read_prefix.py> <objectcache_s3_server> <interop_prefix_writer> [unittest arguments]"""
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -14,6 +13,9 @@ import subprocess
 import sys
 import tempfile
 import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
+from server import Server
 
 try:
     import boto3
@@ -51,13 +53,8 @@ def sealed(record):
 class ReadPrefix(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = subprocess.Popen([SERVER, "--bucket", BUCKET], stdout=subprocess.PIPE, text=True)
-        cls.environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-        for line in cls.server.stdout:
-            if match := re.match(r"export (\w+)=(.*)", line):
-                cls.environment[match[1]] = match[2]
-            if line.startswith("export AWS_SECRET"):
-                break
+        cls.server = Server(SERVER, "--bucket", BUCKET)
+        cls.environment = cls.server.environment
         said = cls.environment
         cls.s3 = boto3.client("s3", endpoint_url=said["AWS_ENDPOINT_URL"], region_name="us-east-1",
                               aws_access_key_id=said["AWS_ACCESS_KEY_ID"],
@@ -66,9 +63,7 @@ class ReadPrefix(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         cls.s3.close()
-        cls.server.terminate()
-        cls.server.wait()
-        cls.server.stdout.close()
+        cls.server.stop()
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp())

@@ -95,9 +95,11 @@ private:
     [[nodiscard]] std::vector<bool> stored() const;
     [[nodiscard]] std::size_t end_at_most(const std::vector<bool>& there) const;
     void ask_for_segments(std::vector<question>& out);
-    /** The sequence's own segments from the first chunk on that is not there, in a region that was not listed to its end. */
-    void ask_for_pieces(const std::vector<bool>& there, std::vector<question>& out);
-    void ask_for_objects(const std::vector<bool>& there, std::vector<question>& out);
+    /** The sequence's own segments from `open` on, the first chunk that is not there, in a region that was not listed to its
+        end. */
+    void ask_for_pieces(std::size_t open, std::vector<question>& out);
+    /** @param open the first chunk that is not there, counted from `known` */
+    void ask_for_objects(const std::vector<bool>& there, std::size_t open, std::vector<question>& out);
     void list_what_is_open(const std::vector<bool>& there, std::vector<question>& out);
     void find_continued();
 

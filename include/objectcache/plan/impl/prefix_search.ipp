@@ -68,15 +68,14 @@ OBJECTCACHE_DECL std::size_t prefix_search::end_at_most(const std::vector<bool>&
     return there.size();
 }
 
-OBJECTCACHE_DECL void prefix_search::ask_for_objects(const std::vector<bool>& there,
+OBJECTCACHE_DECL void prefix_search::ask_for_objects(const std::vector<bool>& there, std::size_t open,
                                                      std::vector<question>& out)
 {
     const std::size_t end = end_at_most(there);
-    // Where one layout ends another may go on, with a run that lies between two places it was asked for.
-    const auto open = static_cast<std::size_t>(std::find(there.begin(), there.end(), false) - there.begin());
     const auto ask_for = [&](ask what, presence_search& in) {
         for (const std::size_t index : in.beside_present(end))
             out.push_back({what, known_ + index});
+        // Where one layout ends another may go on, with a run that lies between two places it was asked for.
         for (const std::size_t index : in.around(open))
             out.push_back({what, known_ + index});
     };
@@ -84,11 +83,8 @@ OBJECTCACHE_DECL void prefix_search::ask_for_objects(const std::vector<bool>& th
     ask_for(ask::manifest, manifests_);
 }
 
-OBJECTCACHE_DECL void prefix_search::ask_for_pieces(const std::vector<bool>& there,
-                                                    std::vector<question>& out)
+OBJECTCACHE_DECL void prefix_search::ask_for_pieces(std::size_t open, std::vector<question>& out)
 {
-    const auto open =
-        known_ + static_cast<std::size_t>(std::find(there.begin(), there.end(), false) - there.begin());
     if (open == chunks_ || open == pieces_from_ || !crowded_[open / per_region_])
         return;
     pieces_from_ = open;
@@ -136,11 +132,13 @@ OBJECTCACHE_DECL std::vector<prefix_search::question> prefix_search::next_round(
             ask_for_segments(out);
     } else {
         const std::vector<bool> there = stored();
+        const auto open =
+            static_cast<std::size_t>(std::find(there.begin(), there.end(), false) - there.begin());
         if (layouts_.segment_objects) {
-            ask_for_pieces(there, out);
+            ask_for_pieces(known_ + open, out);
             list_what_is_open(there, out);
         }
-        ask_for_objects(there, out);
+        ask_for_objects(there, open, out);
     }
     begun_ = true;
     over_ = out.empty();
