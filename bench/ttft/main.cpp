@@ -20,13 +20,14 @@ namespace {
 using namespace ttft;
 
 struct settings {
-    std::string model = "llama-3.1-8b", layout = "segment_objects", attention = "split_cudnn", json;
+    std::string model = "llama-3.1-8b", attention = "split_cudnn", json;
     std::vector<std::size_t> contexts{4096, 16384, 65536};
     std::vector<double> hits{12.5, 50, 87.5};
     std::vector<std::uint32_t> chunks{64};
     std::vector<std::string> paths{"recompute", "compute", "local-lw", "local-whole", "s3-whole", "s3-lw"};
     std::vector<double> gbits{100}, latencies{1};
-    std::uint32_t depth = 16;
+    std::vector<std::string> layouts{"segment_objects"};
+    std::vector<std::uint32_t> depths{16}, near{0};
     std::size_t staging_mib = 1024;
     unsigned runs = 5;
     double longest_s = 30; ///< of one cell: long runs are repeated less often
@@ -79,7 +80,9 @@ public:
     void run()
     {
         for (const std::uint32_t g : s_.chunks)
-            with_chunks(g);
+            for (const std::string& layout : s_.layouts)
+                for (const std::uint32_t depth : s_.depths)
+                    with_cache(g, layout, depth);
     }
 
 private:
@@ -90,14 +93,14 @@ private:
     {
         return std::span(prompt_).first(n);
     }
-    [[nodiscard]] oc::cache_options options() const
+    [[nodiscard]] oc::cache_options options(const std::string& layout, std::uint32_t depth) const
     {
         oc::cache_options o;
-        o.stored_as = oc::parse_layout(s_.layout);
+        o.stored_as = oc::parse_layout(layout);
         if (!o.stored_as)
-            throw std::runtime_error("--layout " + s_.layout + ": no such one");
+            throw std::runtime_error("--layout " + layout + ": no such one");
         o.staging_bytes = s_.staging_mib << 20;
-        o.prefetch_depth = s_.depth;
+        o.prefetch_depth = depth;
         o.match_timeout = std::chrono::seconds(20);
         o.load_timeout = o.store_timeout = std::chrono::seconds(300);
         o.index_ttl = std::chrono::hours(1);
@@ -105,15 +108,16 @@ private:
         return o;
     }
 
-    void with_chunks(std::uint32_t g)
+    void with_cache(std::uint32_t g, const std::string& layout, std::uint32_t depth)
     {
         std::unique_ptr<cache_side> side;
         oc::scope where;
         where.model = s_.model;
-        where.weights_revision = "random";
+        where.weights_revision = "random, " + layout; // no cache of one layout finds another's objects
         where.geometry = kv_.geometry(g);
         if (s_.wants("s3-lw") || s_.wants("s3-whole")) {
-            side = std::make_unique<cache_side>(server_, *device_, s_.store.io_threads, options());
+            side =
+                std::make_unique<cache_side>(server_, *device_, s_.store.io_threads, options(layout, depth));
             server_.set({0, 0});
             std::size_t longest = 0;
             for (const std::size_t context : s_.contexts)
@@ -128,7 +132,7 @@ private:
         }
         for (const std::size_t context : s_.contexts)
             for (const double hit : s_.hits)
-                cells(g, side.get(), where, context, hit);
+                cells({g, context, hit_tokens(context, hit), hit, layout, depth, 0, {}}, side.get(), where);
     }
 
     /** Whole chunks of the largest G, so that every G loads the same. */
@@ -137,46 +141,67 @@ private:
         return static_cast<std::size_t>(hit / 100 * static_cast<double>(context)) / 256 * 256;
     }
 
-    void cells(std::uint32_t g, cache_side* side, const oc::scope& where, std::size_t context, double hit)
+    struct cell {
+        std::uint32_t chunk;
+        std::size_t context, first;
+        double hit;
+        std::string layout;
+        std::uint32_t depth, near; ///< layers: looked ahead; in front and in DRAM
+        link_shape net;
+    };
+
+    void cells(cell c, cache_side* side, const oc::scope& where)
     {
         const host h = engine();
-        const std::size_t first = hit_tokens(context, hit);
-        const auto all = prompt(context);
+        const auto all = prompt(c.context);
         std::optional<local_store> local;
-        if (s_.wants("local-lw") || s_.wants("local-whole"))
-            local.emplace(host{*device_, stream_, weights_, source_, options_}, first);
+        if (s_.wants("local-lw") || s_.wants("local-whole") ||
+            *std::max_element(s_.near.begin(), s_.near.end()) > 0)
+            local.emplace(host{*device_, stream_, weights_, source_, options_}, c.first);
         for (const double gbit : s_.gbits)
             for (const double latency : s_.latencies) {
-                const cell c{g, context, first, hit, {gbit, latency}};
+                c.net = {gbit, latency};
                 server_.set(c.net);
-                std::vector<way> paths;
-                if (s_.wants("recompute") && !recomputed_[context]) {
-                    recomputed_[context] = true;
+                if (s_.wants("recompute") && !recomputed_[c.context]) {
+                    recomputed_[c.context] = true;
                     report(c, "recompute",
-                           rounds({{"recompute", [&] { return compute(h, all, 0); }}}).front());
+                           rounds({{"recompute", 0, [&] { return compute(h, all, 0); }}}).front());
                 }
+                std::vector<way> paths;
                 if (s_.wants("compute"))
-                    paths.push_back({"compute", [&] { return compute(h, all, first); }});
+                    paths.push_back({"compute", 0, [&] { return compute(h, all, c.first); }});
                 if (s_.wants("local-lw"))
-                    paths.push_back({"local-lw", [&] { return local->run(h, all, first, true, stalls_); }});
+                    paths.push_back(
+                        {"local-lw", 0, [&] { return local->run(h, all, c.first, true, stalls_); }});
                 if (s_.wants("local-whole"))
                     paths.push_back(
-                        {"local-whole", [&] { return local->run(h, all, first, false, stalls_); }});
-                for (const bool layerwise : {false, true})
-                    if (s_.wants(layerwise ? "s3-lw" : "s3-whole"))
-                        paths.push_back({layerwise ? "s3-lw" : "s3-whole", [&, layerwise] {
-                                             return from_store(h, *side, where, g, all, first, layerwise,
-                                                               stalls_);
+                        {"local-whole", 0, [&] { return local->run(h, all, c.first, false, stalls_); }});
+                if (s_.wants("s3-whole"))
+                    paths.push_back(
+                        {"s3-whole", 0, [&] {
+                             return from_store(h, *side, where, all, {c.chunk, c.first, false}, stalls_);
+                         }});
+                for (const std::uint32_t near : s_.near)
+                    if (s_.wants("s3-lw"))
+                        paths.push_back({"s3-lw", near, [&, near] {
+                                             return from_store(
+                                                 h, *side, where, all,
+                                                 {c.chunk, c.first, true, near ? &*local : nullptr, near},
+                                                 stalls_);
                                          }});
                 // A kernel that is launched for the first time is loaded, which waits for a gate that is closed.
-                (void)compute(h, all, first);
+                (void)compute(h, all, c.first);
                 const auto runs = rounds(paths);
-                for (std::size_t i = 0; i < paths.size(); ++i)
+                for (std::size_t i = 0; i < paths.size(); ++i) {
+                    c.near = paths[i].near;
                     report(c, paths[i].name, runs[i]);
+                }
                 if (s_.check && s_.wants("s3-lw")) {
+                    const auto near = s_.near.back();
                     kv_.fill(0);
-                    (void)from_store(h, *side, where, g, all, first, true, stalls_);
-                    if (!kv_.same_bytes(source_, first))
+                    (void)from_store(h, *side, where, all,
+                                     {c.chunk, c.first, true, near ? &*local : nullptr, near}, stalls_);
+                    if (!kv_.same_bytes(source_, c.first))
                         throw std::runtime_error("what was loaded is not what was stored");
                 }
             }
@@ -184,6 +209,7 @@ private:
 
     struct way {
         const char* name;
+        std::uint32_t near;
         std::function<sample()> run;
     };
 
@@ -204,13 +230,6 @@ private:
                 out[i].push_back(paths[i].run());
         return out;
     }
-
-    struct cell {
-        std::uint32_t chunk;
-        std::size_t context, first;
-        double hit;
-        link_shape net;
-    };
 
     void report(const cell& c, const char* path, const std::vector<sample>& runs)
     {
@@ -246,9 +265,10 @@ private:
             number("gbit", c.net.gbit);
             number("latency_ms", c.net.latency_ms);
             number("tls", s_.store.tls);
-            number("depth", s_.depth);
+            number("depth", c.depth);
+            number("near", c.near);
             number("io_threads", s_.store.io_threads);
-            line += ", \"layout\": \"" + s_.layout + "\"";
+            line += ", \"layout\": \"" + c.layout + "\"";
             number("match_ms", median(of(&sample::match_ms)));
             list("load_ms", of(&sample::load_ms));
             list("cpu_ms", of(&sample::cpu_ms));
@@ -271,11 +291,13 @@ private:
             runs.front().stalls_ms.empty()
                 ? 0
                 : std::accumulate(runs.front().stalls_ms.begin(), runs.front().stalls_ms.end(), 0.0);
-        std::printf("%7zu %5.1f%% G=%-3u %4g Gb/s %3g ms  %-11s %9.1f ms (%.1f ... %.1f, %zu runs)  stalls "
+        std::printf("%7zu %5.1f%% G=%-3u %4g Gb/s %3g ms  %-15s depth %-2u near %u %-11s %9.1f ms (%.1f ... "
+                    "%.1f, %zu runs)  stalls "
                     "%.1f load %.1f cpu %.0f/%.0f ms\n",
-                    c.context, c.hit, c.chunk, c.net.gbit, c.net.latency_ms, path, median(ttft),
-                    *std::min_element(ttft.begin(), ttft.end()), *std::max_element(ttft.begin(), ttft.end()),
-                    runs.size(), stalls, median(of(&sample::load_ms)), median(of(&sample::cpu_ms)),
+                    c.context, c.hit, c.chunk, c.net.gbit, c.net.latency_ms, c.layout.c_str(), c.depth,
+                    c.near, path, median(ttft), *std::min_element(ttft.begin(), ttft.end()),
+                    *std::max_element(ttft.begin(), ttft.end()), runs.size(), stalls,
+                    median(of(&sample::load_ms)), median(of(&sample::cpu_ms)),
                     median(of(&sample::pipeline_cpu_ms)));
         std::fflush(stdout);
     }
@@ -308,9 +330,14 @@ int main(int argc, char** argv)
         ->delimiter(',');
     app.add_option("--gbit", s.gbits, "the link; 0: not shaped")->delimiter(',');
     app.add_option("--latency-ms", s.latencies)->delimiter(',');
-    app.add_option("--layout", s.layout)->capture_default_str();
+    app.add_option("--layout", s.layouts)->delimiter(',')->capture_default_str();
     app.add_option("--attention", s.attention)->capture_default_str();
-    app.add_option("--depth", s.depth, "cache_options::prefetch_depth")->capture_default_str();
+    app.add_option("--depth", s.depths, "cache_options::prefetch_depth")
+        ->delimiter(',')
+        ->capture_default_str();
+    app.add_option("--near", s.near, "layers in front that are in pinned DRAM, and not read from the store")
+        ->delimiter(',')
+        ->capture_default_str();
     app.add_option("--staging-mib", s.staging_mib)->capture_default_str();
     app.add_option("--kernel-blocks", s.kernel_blocks)->capture_default_str();
     app.add_option("--runs", s.runs, "of each path of each cell, after one that warms up")

@@ -142,6 +142,19 @@ public:
     local_store(const local_store&) = delete;
     local_store& operator=(const local_store&) = delete;
 
+    /** The first layers of the first tokens, each to its gate. */
+    void bring(const host& h, std::size_t tokens, oc::cuda::gates& gates, std::size_t layers)
+    {
+        const std::size_t bytes = tokens * h.kv.geometry(1).row_bytes();
+        for (std::size_t l = 0; l < layers; ++l) {
+            const auto rows = h.kv.read(l, tokens);
+            const std::array ops = {oc::copy_op{static_cast<std::byte*>(rows.k.data_ptr()), at(l, 0), bytes},
+                                    oc::copy_op{static_cast<std::byte*>(rows.v.data_ptr()), at(l, 1), bytes}};
+            if (h.device.copy(oc::copy_queue::load, ops) || h.device.open_gate(gates, l))
+                std::abort();
+        }
+    }
+
     [[nodiscard]] sample run(const host& h, std::span<const std::uint32_t> prompt, std::size_t first,
                              bool layerwise, stall_clock& stalls)
     {
@@ -152,16 +165,7 @@ public:
         const auto began = steady::now();
         auto p = h.pass(prompt, first); // brings its token ids to the device, ahead of the KV
         // From a thread of its own: the queue of copies has an end, and the layers should not wait for it.
-        std::jthread copier([&] {
-            for (std::size_t l = 0; l < h.layers(); ++l) {
-                const auto rows = h.kv.read(l, first);
-                const std::array ops = {
-                    oc::copy_op{static_cast<std::byte*>(rows.k.data_ptr()), at(l, 0), bytes},
-                    oc::copy_op{static_cast<std::byte*>(rows.v.data_ptr()), at(l, 1), bytes}};
-                if (h.device.copy(oc::copy_queue::load, ops) || h.device.open_gate(gates, l))
-                    std::abort();
-            }
-        });
+        std::jthread copier([&] { bring(h, first, gates, h.layers()); });
         for (std::size_t l = 0; l < h.layers(); ++l) {
             stalls.around(l, h.stream.native(), [&] {
                 if (h.device.wait_gate(gates, layerwise ? l : h.layers() - 1, h.stream))
@@ -190,12 +194,21 @@ private:
     oc::cuda::pinned_slab slab_;
 };
 
-/** From the store. Layer by layer: all layers are enqueued at once, each behind its gate. */
+struct store_read {
+    std::uint32_t tokens_per_chunk;
+    std::size_t tokens;
+    bool layerwise;               ///< all layers are enqueued at once, each behind its gate
+    local_store* local = nullptr; ///< has the first `near` layers
+    std::uint32_t near = 0;
+};
+
+/** From the store. */
 inline sample from_store(const host& h, cache_side& side, const oc::scope& where,
-                         std::uint32_t tokens_per_chunk, std::span<const std::uint32_t> prompt,
-                         std::size_t first, bool layerwise, stall_clock& stalls)
+                         std::span<const std::uint32_t> prompt, const store_read& what, stall_clock& stalls)
 {
     h.settle();
+    const std::size_t first = what.tokens;
+    auto front = h.device.make_gates(what.near);
     sample out;
     const auto before = side.used();
     const auto began = steady::now();
@@ -205,16 +218,22 @@ inline sample from_store(const host& h, cache_side& side, const oc::scope& where
     if (match.tokens() != first)
         throw std::runtime_error(std::to_string(match.tokens()) + " of " + std::to_string(first) +
                                  " tokens were found: " + match.ended_by.message());
-    auto p = h.pass(prompt, first); // brings its token ids to the device, ahead of the KV
     oc::load_options how;
-    how.layer_by_layer = layerwise;
+    how.layer_by_layer = what.layerwise;
+    how.first_layer = what.near;
     const auto load_began = steady::now();
-    auto load = side.get().load(match, h.kv.pages(tokens_per_chunk), how);
-    if (!layerwise && load.wait_layer(static_cast<oc::layer_id>(h.layers() - 1)))
+    auto load = side.get().load(match, h.kv.pages(what.tokens_per_chunk), how);
+    auto p = h.pass(prompt, first);
+    if (what.near != 0)
+        what.local->bring(h, first, front, what.near);
+    if (!what.layerwise && load.wait_layer(static_cast<oc::layer_id>(h.layers() - 1)))
         throw std::runtime_error("the load failed");
     for (std::size_t l = 0; l < h.layers(); ++l) {
         stalls.around(l, h.stream.native(), [&] {
-            if (layerwise)
+            if (l < what.near) {
+                if (h.device.wait_gate(front, l, h.stream))
+                    throw std::runtime_error("gate");
+            } else if (what.layerwise)
                 if (const auto ec = load.gate(static_cast<oc::layer_id>(l), h.stream))
                     throw std::runtime_error("gate: " + ec.message());
         });
