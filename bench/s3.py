@@ -292,6 +292,7 @@ SUITES = {
                  "Unverified and unsigned: 16 in flight.",
         "clients": {
             "raw": Client("raw recv", bench_program("bench_peer_raw")),
+            "raw-verified": Client("raw recv, verified", verifying("bench_peer_raw")),
             "epoll": Client("ours, epoll", verifying("s3_get")),
             "uring": Client("ours, io_uring", verifying("s3_get_uring")),
             "unverified": Client("ours, epoll, unverified", bench_program("s3_get"), in_flight=(16,), servers=("nginx", "ours")),
@@ -584,6 +585,9 @@ def verdicts(name, runs):
         over_raw = m.ratios(m.cpu, client, "raw")
         lines.append(f"{title}: CPU per GB at most 1.5 times {raw}'s from 1 MiB on (<= 1.5): " +
                      verdict({c: r for c, r in over_raw.items() if c in large}, lambda r: r <= 1.5, max))
+        if over_same := m.ratios(m.cpu, client, "raw-verified"):
+            lines.append(f"{title}: CPU per GB over that of {raw} which verifies, too: {extremes(over_same)}; from 1 MiB on "
+                         f"{extremes({c: r for c, r in over_same.items() if c in large})}")
         crt = m.ratios(m.cpu, "crt", client)
         if name == "get" and crt:
             worst = min(crt, key=crt.get)

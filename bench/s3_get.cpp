@@ -5,25 +5,10 @@
 #include "support/reactor.hpp"
 #include "support/slices.hpp"
 
-#include <fstream>
-
 namespace oc = objectcache;
 namespace asio = boost::asio;
 
 namespace {
-
-bench::slice_hashes hashes_of_files(const bench::load& what, const std::string& directory)
-{
-    bench::slice_hashes out;
-    std::vector<std::byte> bytes(what.size);
-    for (unsigned i = 0; i < what.objects; ++i) {
-        std::ifstream in(directory + "/" + what.key(i), std::ios::binary);
-        if (!in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size())))
-            throw std::runtime_error(directory + "/" + what.key(i) + " is not of that size");
-        bench::add_hashes_of(bytes, out);
-    }
-    return out;
-}
 
 /** GETs that keep following one another. */
 class reader : bench::reactor {
@@ -76,7 +61,7 @@ int main(int argc, char** argv)
     CLI11_PARSE(app, argc, argv);
     return bench::guarded([&] {
         const bench::slice_hashes expected =
-            directory.empty() ? bench::slice_hashes() : hashes_of_files(what, directory);
+            directory.empty() ? bench::slice_hashes() : bench::hashes_of_files(what, directory);
         return bench::measure<reader>(what, expected, bench::target::of(what));
     });
 }

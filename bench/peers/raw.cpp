@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 //
 // The bound: the same bytes on the wire with as little work as the kernel's socket interface allows. Requests are signed before
-// the clock starts; of an answer only the status and the end of its head are looked at; nothing is verified, bounded in time or
-// cancelled. A single connection is read by blocking calls, several by epoll. Over TLS: OpenSSL on the socket itself.
+// the clock starts; of an answer only the status and the end of its head are looked at; nothing is bounded in time or cancelled,
+// and nothing verified unless that is asked for. A single connection is read by blocking calls, several by epoll. Over TLS: OpenSSL on the socket itself.
 
 #include "../support/load.hpp"
+#include "../support/slices.hpp"
 
 #include <objectcache/s3/request.hpp>
 
@@ -20,6 +21,7 @@
 
 #include <array>
 #include <cerrno>
+#include <optional>
 #include <string_view>
 #include <system_error>
 
@@ -38,6 +40,7 @@ struct setup {
     SSL_CTX* tls = nullptr;
     bool put = false;
     bool ktls = false;
+    bench::slice_hashes expected; // none: nothing is verified
 };
 
 class connection {
@@ -82,6 +85,8 @@ public:
 
     void begin(unsigned object)
     {
+        if (!how_.expected.empty())
+            verifier_.emplace(how_.expected, object, memory_);
         began_ = bench::clock::now();
         head_ = &how_.heads[object];
         head_sent_ = 0;
@@ -116,15 +121,23 @@ public:
             look_at_head();
         }
         while (body_to_come_ != 0) {
-            const auto n = receive(memory_.data() + (memory_.size() - body_to_come_), body_to_come_);
+            // In pieces that the processor's cache still holds when they are looked at.
+            const auto n = receive(memory_.data() + (memory_.size() - body_to_come_),
+                                   verifier_ ? std::min(body_to_come_, piece) : body_to_come_);
             if (n == 0)
                 return false;
             body_to_come_ -= n;
+            if (verifier_)
+                verifier_->arrived(memory_.size() - body_to_come_);
         }
+        if (verifier_ && !verifier_->is_right())
+            throw std::runtime_error("not what was stored");
         return true;
     }
 
 private:
+    static constexpr std::size_t piece = bench::slice_bytes;
+
     void look_at_head()
     {
         const std::string_view text(scratch_.data(), answer_);
@@ -144,6 +157,8 @@ private:
             throw std::runtime_error("more than was asked for");
         std::memcpy(memory_.data(), body.data(), body.size());
         body_to_come_ = memory_.size() - body.size();
+        if (verifier_)
+            verifier_->arrived(body.size());
     }
 
     /** @returns 0: it would have to wait. */
@@ -184,6 +199,7 @@ private:
     const std::string* head_ = nullptr;
     std::size_t head_sent_ = 0, body_to_send_ = 0, answer_ = 0, body_to_come_ = 0;
     bool in_body_ = false;
+    std::optional<bench::slice_verifier> verifier_;
     bench::clock::time_point began_;
     std::array<char, 4096> scratch_;
 };
@@ -302,7 +318,10 @@ int main(int argc, char** argv)
     setup how;
     CLI::App app("Reads or writes objects with bare sockets");
     what.add_to(app);
+    std::string directory;
     app.add_flag("--put", how.put, "write");
+    app.add_option("--verify", directory,
+                   "check every slice (XXH3) against the objects as files in this directory");
     app.add_flag("--ktls", how.ktls,
                  "decrypt in the kernel, or fail; TLS 1.2, as OpenSSL 3.0 does so for no later one");
     CLI11_PARSE(app, argc, argv);
@@ -311,6 +330,8 @@ int main(int argc, char** argv)
         if (!where)
             throw std::runtime_error(where.error().message());
         how.where = *where;
+        if (!directory.empty())
+            how.expected = bench::hashes_of_files(what, directory);
         how.heads = sign_all(what, *where, how.put);
         if (where->tls) {
             how.tls = SSL_CTX_new(TLS_client_method());

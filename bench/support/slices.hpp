@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include "load.hpp"
+
 #include <objectcache/core/bytes.hpp>
 #include <objectcache/core/read_observer.hpp>
 #include <objectcache/kv/format.hpp>
 
 #include <algorithm>
 #include <cstdint>
+#include <fstream>
 #include <span>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 namespace bench {
@@ -23,6 +28,20 @@ inline void add_hashes_of(objectcache::const_byte_span object, slice_hashes& int
     for (std::uint64_t at = 0; at < object.size(); at += slice_bytes)
         out.push_back(
             objectcache::payload_hash(object.subspan(at, std::min(slice_bytes, object.size() - at))));
+}
+
+/** Of the objects that a load reads, as files in a directory. */
+inline slice_hashes hashes_of_files(const load& what, const std::string& directory)
+{
+    slice_hashes out;
+    std::vector<std::byte> bytes(what.size);
+    for (unsigned i = 0; i < what.objects; ++i) {
+        std::ifstream in(directory + "/" + what.key(i), std::ios::binary);
+        if (!in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size())))
+            throw std::runtime_error(directory + "/" + what.key(i) + " is not of that size");
+        add_hashes_of(bytes, out);
+    }
+    return out;
 }
 
 /** Compares each slice with its checksum as soon as it is there. */
