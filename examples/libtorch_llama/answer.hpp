@@ -172,6 +172,17 @@ inline void warm_up(const question& q, kv_memory& kv, std::size_t first)
     (void)prompt.next_token();
 }
 
+/** The longest slice of which a prefix is a whole number: behind it every bit is the same then, whether it is computed or
+    loaded (`pass_options::slice_tokens`). */
+[[nodiscard]] inline std::int64_t whole_slice(std::size_t prefix, std::int64_t most)
+{
+    const auto n = static_cast<std::int64_t>(prefix);
+    std::int64_t slices = (n + most - 1) / most;
+    while (n % slices != 0)
+        ++slices;
+    return n / slices;
+}
+
 /** One prompt without a cache and from the cache, compared. Returns the exit status. */
 template <class Compute>
 int run_on(Compute& on, const settings& s)
@@ -187,6 +198,8 @@ int run_on(Compute& on, const settings& s)
     const auto geometry = computed.geometry(s.tokens_per_chunk);
     const std::uint64_t layer_bytes = 2 * geometry.row_bytes() * q.prompt.size();
     const std::size_t whole_chunks = geometry.whole_chunks(q.shared) * s.tokens_per_chunk;
+    if (s.slice_tokens == 0 && whole_chunks != 0)
+        q.options.slice_tokens = whole_slice(whole_chunks, q.options.slice_tokens);
     asio::thread_pool launcher(1);
     if (where.device.is_cuda()) { // see `pass`: by the threads, and of the shapes, that follow
         warm_up(q, loaded, 0);

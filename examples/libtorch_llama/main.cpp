@@ -50,8 +50,11 @@ int main(int argc, char** argv)
     app.add_option("--attention", s.how, "split_cudnn, split_flash, split_mixed or single")
         ->check(CLI::IsMember({"split_cudnn", "split_flash", "split_mixed", "single"}))
         ->capture_default_str();
-    app.add_option("--slice", s.slice_tokens, "tokens that go through a layer at once")
-        ->check(CLI::PositiveNumber)
+    app.add_option("--slice", s.slice_tokens,
+                   "tokens that go through a layer at once; another number rounds otherwise, and of 16-bit "
+                   "numbers that may be another token. 0: one that divides the stored prefix, so that "
+                   "with and without it every bit is the same")
+        ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
 
     app.add_option("--endpoint", s.endpoint, "URL of an S3 store (default: a server in this process)");

@@ -24,7 +24,7 @@ struct settings {
 
     std::string device = "cpu", dtype; ///< empty: bf16 on a GPU, f32 on a CPU
     std::string how = "split_cudnn";
-    std::int64_t slice_tokens = 8192;
+    std::int64_t slice_tokens = 0; ///< 0: so that the stored prefix ends with one
 
     std::string endpoint, bucket = "libtorch-llama", layout = "auto";
     std::uint32_t tokens_per_chunk = 64;
@@ -47,7 +47,8 @@ struct settings {
     {
         pass_options o;
         o.how = parse_attention(how).value();
-        o.slice_tokens = slice_tokens;
+        if (slice_tokens != 0)
+            o.slice_tokens = slice_tokens;
         return o;
     }
 };

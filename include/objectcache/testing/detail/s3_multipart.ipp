@@ -122,8 +122,8 @@ struct named_part {
     std::uint64_t total = 0;
     for (const named_part& part : named)
         total += from.parts.at(static_cast<unsigned>(part.number)).bytes->size();
-    auto out =
-        to.store.begin_upload(total, false, from.full_object ? from.checksum_algorithm : std::string());
+    auto out = to.store.begin_upload(total, false, from.full_object ? from.checksum_algorithm : std::string(),
+                                     false);
     if (!out)
         return out;
     for (const named_part& part : named) {

@@ -264,10 +264,12 @@ inline status object_store::erase(const std::string& bucket, const std::string& 
 }
 
 inline result<upload> object_store::begin_upload(std::uint64_t size, bool with_sha256,
-                                                 std::string_view checksum_algorithm)
+                                                 std::string_view checksum_algorithm, bool with_md5)
 {
     upload out;
     out.size_ = size;
+    if (!with_md5)
+        out.md5_.reset();
     if (with_sha256)
         out.sha256_.emplace(EVP_sha256());
     if (!checksum_algorithm.empty())

@@ -131,7 +131,7 @@ public:
     void seal();
     /** Bytes of a sealed upload. */
     [[nodiscard]] status read(byte_span into, std::uint64_t offset) const;
-    /** Of a sealed upload: 16 bytes. */
+    /** Of a sealed upload: 16 bytes; empty where it was not asked for. */
     [[nodiscard]] const std::string& md5() const noexcept { return md5_value_; }
     /** Of a sealed upload: hex; empty unless it was asked for. */
     [[nodiscard]] const std::string& sha256() const noexcept { return sha256_value_; }
@@ -147,7 +147,7 @@ private:
     std::shared_ptr<byte_block> block_; // the object, or the window before the file
     std::filesystem::path temporary_;
     file_handle file_;
-    running_digest md5_{EVP_md5()};
+    std::optional<running_digest> md5_{EVP_md5()};
     std::optional<running_digest> sha256_;
     std::optional<body_checksum> checksum_;
     std::string md5_value_;

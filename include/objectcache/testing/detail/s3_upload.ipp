@@ -149,7 +149,8 @@ inline byte_span upload::window()
 inline status upload::filled(std::size_t n)
 {
     const byte_span arrived = window().first(n);
-    md5_.update(arrived);
+    if (md5_)
+        md5_->update(arrived);
     if (sha256_)
         sha256_->update(arrived);
     if (checksum_)
@@ -163,7 +164,8 @@ inline status upload::filled(std::size_t n)
 
 inline void upload::seal()
 {
-    md5_value_ = md5_.finish();
+    if (md5_)
+        md5_value_ = md5_->finish();
     if (sha256_)
         sha256_value_ = sha256_->hex();
     if (checksum_)
