@@ -19,6 +19,7 @@
 #include <objectcache/kv/impl/pages.ipp>
 #include <objectcache/kv/impl/scope.ipp>
 #include <objectcache/kv/impl/segment.ipp>
+#include <objectcache/plan/impl/admission.ipp>
 #include <objectcache/plan/impl/garbage.ipp>
 #include <objectcache/plan/impl/layout_policy.ipp>
 #include <objectcache/plan/impl/load_plan.ipp>

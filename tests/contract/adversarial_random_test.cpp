@@ -139,7 +139,11 @@ TEST_CASE("whatever happens to the bytes of a store, what is loaded is right, an
                 CAPTURE(done);
                 put(env, *home, now, next);
                 now = std::move(next);
-                const loaded seen = early ? r.load(std::move(*early)) : r.load(); // judges what it gets
+                oc::prefix_match found = early ? std::move(*early) : r.match();
+                // Sometimes the engine computes the first chunks itself.
+                r.how.first_chunk = v.below(3) == 0 ? v.below(found.chunks.size() + 1) : 0;
+                const loaded seen = r.load(std::move(found)); // judges what it gets
+                r.how.first_chunk = 0;
                 CHECK(seen.match.ended_by.ok());
                 if (!seen.report.failed.ok()) {
                     ++misses;

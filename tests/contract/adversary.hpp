@@ -273,6 +273,7 @@ struct reader {
                           matched = l.match.chunks.size(), usable = l.report.usable_tokens / per_chunk;
         CHECK(l.report.usable_tokens % per_chunk == 0);
         CHECK(usable <= matched);
+        CHECK(usable >= how.first_chunk);
         CHECK(l.report.failed.ok() == (usable == matched));
         std::size_t foreign = 0, missing = 0, lies = 0;
         bool failed = false;
@@ -284,9 +285,10 @@ struct reader {
                     const std::byte* right = (v ? source.v(layer) : source.k(layer)) + c * part;
                     const bool same = std::memcmp(is, right, part) == 0;
                     const bool untouched = *is == std::byte{0xee} && std::memcmp(is, is + 1, part - 1) == 0;
-                    foreign += !(same && c < matched) && !untouched;
-                    missing += !same && c < usable;
-                    lies += !same && c < matched && !l.layers[layer];
+                    const bool wanted = c >= how.first_chunk && c < matched;
+                    foreign += !(same && wanted) && !untouched;
+                    missing += !same && wanted && c < usable;
+                    lies += !same && wanted && !l.layers[layer];
                 }
         }
         CHECK(foreign == 0);

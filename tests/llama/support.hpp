@@ -4,11 +4,17 @@
 #include "llama.hpp"
 
 #include <boost/json.hpp>
+#include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cstring>
+#include <deque>
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include <stdlib.h>
 
@@ -72,6 +78,76 @@ inline std::string complaint(const fs::path& directory)
         return e.what();
     }
     return "";
+}
+
+/** K and V of a sequence, a buffer per layer, and the logits behind its last token. */
+struct computed {
+    std::vector<std::vector<float>> k, v;
+    std::vector<float> logits;
+};
+
+inline std::vector<llama::kv_span> cut(const float* k, const float* v, std::size_t width, std::size_t tokens,
+                                       const std::vector<std::size_t>& sizes)
+{
+    std::vector<llama::kv_span> spans;
+    for (std::size_t at = 0, i = 0; at < tokens; ++i) {
+        const std::size_t size = std::min(sizes[i % sizes.size()], tokens - at);
+        spans.push_back({k + at * width, v + at * width, size});
+        at += size;
+    }
+    return spans;
+}
+
+/** Prefills the sequence with its first `cached` tokens taken from `source`, cut into spans of `sizes`, each span moved
+    to memory of its own at an address that is a multiple of 4 only. */
+inline computed prefill(const llama::model& m, std::span<const std::uint32_t> tokens, std::size_t cached = 0,
+                        const computed* source = nullptr, const std::vector<std::size_t>& sizes = {1U << 20})
+{
+    const llama::config& c = m.cfg();
+    const std::size_t own = tokens.size() - cached, width = c.kv_width();
+    computed out{std::vector(c.layers, std::vector<float>(own * width)), {}, {}};
+    out.v = out.k;
+    llama::forward_pass pass(m, tokens.subspan(cached), cached);
+    for (std::uint32_t l = 0; l < c.layers; ++l) {
+        std::vector<llama::kv_span> past;
+        std::deque<std::vector<float>> moved;
+        if (cached != 0)
+            past = cut(source->k[l].data(), source->v[l].data(), width, cached, sizes);
+        for (llama::kv_span& span : past) {
+            for (const float** at : {&span.k, &span.v}) {
+                std::vector<float>& buffer = moved.emplace_back(1);
+                buffer.insert(buffer.end(), *at, *at + span.tokens * width);
+                *at = buffer.data() + 1;
+            }
+        }
+        pass.layer(l, past, out.k[l].data(), out.v[l].data());
+    }
+    const auto logits = pass.logits();
+    out.logits.assign(logits.begin(), logits.end());
+    return out;
+}
+
+inline bool same_bits(const float* a, const float* b, std::size_t n)
+{
+    return std::memcmp(a, b, n * sizeof(float)) == 0;
+}
+
+/** `part` computed the tokens of `whole` from `first` on, to the same bits. */
+inline void check_same(const computed& whole, const computed& part, std::size_t first, std::size_t width)
+{
+    for (std::size_t l = 0; l < whole.k.size(); ++l) {
+        CHECK(same_bits(whole.k[l].data() + first * width, part.k[l].data(), part.k[l].size()));
+        CHECK(same_bits(whole.v[l].data() + first * width, part.v[l].data(), part.v[l].size()));
+    }
+    CHECK(same_bits(whole.logits.data(), part.logits.data(), whole.logits.size()));
+}
+
+inline std::vector<std::uint32_t> some_tokens(std::size_t count, std::uint32_t vocab)
+{
+    std::vector<std::uint32_t> tokens(count);
+    for (std::uint32_t i = 0; i < count; ++i)
+        tokens[i] = (i * i * 7 + i * 13 + 3) % vocab;
+    return tokens;
 }
 
 } // namespace llama_test

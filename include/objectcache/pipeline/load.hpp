@@ -45,7 +45,8 @@ public:
 
     [[nodiscard]] bool valid() const noexcept { return state_ != nullptr; }
 
-    /** Tokens that this load brings when nothing fails. @pre valid(), as for all that follows. */
+    /** Tokens whose KV is in place when nothing fails: those that this load brings, and those in front of them
+        (load_options::first_chunk). @pre valid(), as for all that follows. */
     [[nodiscard]] std::size_t tokens() const noexcept { return state_->match().tokens(); }
 
     /** Await one layer on the device: see `objectcache::fetch_layer`. */
@@ -81,8 +82,8 @@ public:
         return state_->wait_blocking(layer, pass);
     }
 
-    /** Tokens whose KV is, or will be, on the device in every layer; less than `tokens()` once something failed. Final
-        when `finish` has completed. */
+    /** Tokens whose KV is, or will be, on the device in every layer, those in front of load_options::first_chunk among
+        them; less than `tokens()` once something failed. Final when `finish` has completed. */
     [[nodiscard]] std::size_t usable_tokens() const noexcept { return state_->usable_tokens(); }
 
     /** Wait until nothing of this load moves any more, and say how it went. Signature: `void(load_report)`.

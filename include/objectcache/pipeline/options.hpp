@@ -121,6 +121,14 @@ struct load_options {
         many layers on the device as fit. Where memory is kept for some layers only (`kv_pages::layer_slots`), the others
         share it: layer l has slot l % slots, near layers or not. */
     layer_id first_layer = 0;
+    /** Chunks of the match below this one the engine computes itself, while the others come: nothing of them is read, their
+        memory is not touched, and whether they are still stored is not asked. They count as usable from the beginning, and
+        whatever fails behind them leaves them so: `load_report::usable_tokens` is at least theirs, unless the load was
+        refused. As many as were matched make a load that reads nothing and whose layers are ready. Of how many it is
+        worth while, admit() tells (plan/admission.hpp).
+
+        Gates know nothing of what the engine computes: a layer's opens when its loaded chunks are there. */
+    std::size_t first_chunk = 0;
 };
 
 } // namespace objectcache

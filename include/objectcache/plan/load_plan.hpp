@@ -58,6 +58,8 @@ struct load_plan_options {
     std::uint64_t whole_request_bytes = std::uint64_t{16} << 20;
     /** Layers below this one are near already (kept in DRAM) and are not fetched. */
     layer_id first_layer = 0;
+    /** Chunks below this one are made in another way (computed) and are not fetched. */
+    std::size_t first_chunk = 0;
 };
 
 /** In which requests, and in which order, the layer payloads of a matched prefix are read. */
@@ -81,7 +83,7 @@ inline constexpr std::size_t max_plan_chunks = std::size_t{1} << 20;
     groups only double, until a limit of the options holds: a jump to large requests would stall on the first of them.
     Where all chunks are of layout::layer_objects every group is one layer: objects cannot be coalesced.
 
-    No runs, or no layers to fetch, give an empty plan.
+    No chunks, or no layers to fetch, give an empty plan. All indices are those of `runs`, whatever is left out.
 
     @par Errors condition::invalid: geometry, runs or options are impossible, or there are over max_plan_chunks chunks.
     @par Cost One load_fetch per request: per layer, one for each segment, or for each chunk that is in none. */

@@ -48,6 +48,8 @@ struct stored_run {
             out.index += static_cast<std::uint32_t>(chunk - first);
         return out;
     }
+    /** What is left of it from chunk `chunk` of the sequence on. @pre It is one of the run's. */
+    [[nodiscard]] stored_run from(std::size_t chunk) const { return {chunk, end() - chunk, at(chunk)}; }
     /** All chunks of the object, so that layers lie behind one another. */
     [[nodiscard]] bool whole_segment() const noexcept
     {

@@ -98,7 +98,9 @@ void check_plan(const load_plan& plan, const kv_geometry& g, std::span<const sto
     REQUIRE(plan.bytes == bytes);
     bool once = true;
     for (std::size_t i = 0; i < seen.size(); ++i)
-        once = once && seen[i] == (i % g.layers >= options.first_layer ? 1 : 0);
+        once =
+            once &&
+            seen[i] == (i % g.layers >= options.first_layer && i / g.layers >= options.first_chunk ? 1 : 0);
     REQUIRE(once);
 }
 
@@ -214,6 +216,55 @@ TEST_CASE("layers that are near already are left out")
     CHECK(plan_load(llama_8b, runs, options)->fetches.empty());
 }
 
+TEST_CASE("chunks that are computed are left out")
+{
+    const std::vector<stored_run> runs = {segment(0, 32, 0, 32),
+                                          {32, 3, {layout::chunk_objects}},
+                                          segment(35, 20, 4, 9),
+                                          {44, 2, {layout::layer_objects}}};
+    for (std::size_t first = 0; first <= 46; ++first) {
+        CAPTURE(first);
+        load_plan_options options;
+        options.first_chunk = first;
+        const auto plan = plan_load(llama_8b, runs, options);
+        REQUIRE(plan.ok());
+        CHECK(plan->bytes == (46 - first) * 32 * record_bytes(llama_8b));
+        check_plan(*plan, llama_8b, runs, options);
+        CHECK(plan->fetches.empty() == (first == 46));
+        CHECK(plan->groups.empty() == (first == 46));
+    }
+    load_plan_options options;
+    options.first_chunk = 5; // a sub-range of what the segment has of a layer
+    CHECK(plan_load(llama_8b, runs, options)->fetches[0] ==
+          load_fetch{5, 27, 0, 1, {segment_head_bytes(32) + 5 * 262176, 27 * 262176}, false, 0});
+    options.first_chunk = 36; // behind two runs, and inside a third that does not begin its segment
+    CHECK(plan_load(llama_8b, runs, options)->fetches[0] ==
+          load_fetch{36, 8, 0, 1, {segment_head_bytes(20) + 5 * 262176, 8 * 262176}, false, 2});
+    options.first_chunk = 45; // what is left are layer objects: nothing to coalesce
+    CHECK(plan_load(llama_8b, runs, options)->groups.size() == 32);
+    CHECK(plan_load(llama_8b, runs, options)->fetches[0] == load_fetch{45, 1, 0, 1, {0, 262176}, true, 3});
+}
+
+TEST_CASE("what is left of a segment is no whole segment: its layers do not lie behind one another")
+{
+    const kv_geometry g{8, 1, 64, kv_dtype::bf16, kv_form::separate, 16}; // slices of 4 KiB
+    const std::vector<stored_run> runs = {segment(0, 10, 0, 10), segment(10, 10, 0, 10)};
+    load_plan_options options;
+    CHECK(plan_load(g, runs, options)->groups[1].fetches == 1 + 1);
+    options.first_chunk = 1;
+    const auto plan = plan_load(g, runs, options);
+    CHECK(group_sizes(*plan) == std::vector<std::uint32_t>{1, 2, 4, 1});
+    CHECK(plan->groups[1].fetches == 2 + 1);
+    check_plan(*plan, g, runs, options);
+    options.first_chunk = 10;
+    CHECK(plan_load(g, runs, options)->groups[1].fetches == 1);
+    options.layer_by_layer = false;
+    CHECK(plan_load(g, runs, options)->fetches ==
+          std::vector<load_fetch>{{10, 10, 0, 8, {segment_head_bytes(10), 80 * record_bytes(g)}, false, 1}});
+    options.first_chunk = 9;
+    CHECK(plan_load(g, runs, options)->fetches.size() == 8 + 1);
+}
+
 TEST_CASE("nothing matched is an empty plan")
 {
     const auto plan = plan_load(llama_8b, {});
@@ -249,9 +300,12 @@ TEST_CASE("impossible plans are refused")
     refused([](kv_geometry&, runs_type& runs, load_plan_options&) { runs = {segment(0, 33, 0, 3)}; });
     refused([](kv_geometry&, runs_type&, load_plan_options& o) { o.max_layers_per_group = 0; });
     refused([](kv_geometry&, runs_type&, load_plan_options& o) { o.first_layer = 33; });
+    refused([](kv_geometry&, runs_type&, load_plan_options& o) { o.first_chunk = 2; });
+    refused([](kv_geometry&, runs_type&, load_plan_options& o) { o.first_chunk = SIZE_MAX; });
+    refused([](kv_geometry&, runs_type& runs, load_plan_options& o) { runs = {}, o.first_chunk = 1; });
 }
 
-TEST_CASE("random plans fetch every layer of every chunk once, in order, within their limits")
+TEST_CASE("random plans fetch every wanted layer of every wanted chunk once, in order, within their limits")
 {
     std::mt19937 random(5);
     const auto below = [&](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
@@ -277,6 +331,7 @@ TEST_CASE("random plans fetch every layer of every chunk once, in order, within 
         options.max_layers_per_group = 1 + below(12);
         options.max_group_bytes = record_bytes(g) * chunks * below(12) + below(100);
         options.first_layer = below(2) == 0 ? 0 : below(g.layers + 1);
+        options.first_chunk = below(2) == 0 ? 0 : below(static_cast<std::uint32_t>(chunks) + 1);
         if (below(2) == 0)
             options.max_request_bytes = record_bytes(g) * below(40);
         const auto plan = plan_load(g, runs, options);

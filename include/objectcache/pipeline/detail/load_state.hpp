@@ -9,6 +9,7 @@
 #include <objectcache/pipeline/detail/context.hpp>
 #include <objectcache/pipeline/detail/layer_board.hpp>
 #include <objectcache/pipeline/detail/layer_slots.hpp>
+#include <objectcache/pipeline/detail/load_check.hpp>
 #include <objectcache/pipeline/detail/pacing.hpp>
 #include <objectcache/pipeline/detail/page_mover.hpp>
 #include <objectcache/pipeline/load_report.hpp>
@@ -52,7 +53,7 @@ public:
         , until_(context_->in(options.timeout > duration::zero() ? options.timeout
                                                                  : context_->options.load_timeout))
         , layers_(context_->executor, context_->owner, match_.geometry.layers, options_.passes,
-                  match_.chunks.size(), std::move(row))
+                  match_.chunks.size() - std::min(options_.first_chunk, match_.chunks.size()), std::move(row))
         , slots_{match_.geometry.layers, options_.passes, pages_.layer_slots(), options_.first_layer}
         , usable_(match_.chunks.size())
         , mover_(context_->owner, copy_queue::load, pages_)
@@ -68,6 +69,8 @@ public:
     {
         if (refused.ok() && !layers_.complete())
             refused = status(errc::exhausted);
+        if (!refused.ok())
+            options_.first_chunk = 0; // nothing that is said in a load that cannot be counts
         try {
             context_->running.spawn(run(this->shared_from_this(), std::move(refused)));
         } catch (...) { // no memory
@@ -157,10 +160,10 @@ public:
         stopped_ = true;
         stop_reason_ = std::move(why);
         if (!layers_.complete())
-            fail_chunk(0, stop_reason_);
+            fail_chunk(options_.first_chunk, stop_reason_);
         for (std::size_t v = 0; v < layers_.size(); ++v)
             if (!layers_[v].ready.is_set()) {
-                fail_chunk(0, stop_reason_);
+                fail_chunk(options_.first_chunk, stop_reason_);
                 announce(v, stop_reason_.code());
             }
         pacing_.stop();
@@ -199,7 +202,7 @@ private:
             layer_state& layer = layers_[v];
             if (layer.to_end != 0 && !layer.failed) {
                 layer.failed = make_error_code(errc::exhausted);
-                fail_chunk(0, status(errc::exhausted));
+                fail_chunk(options_.first_chunk, status(errc::exhausted));
             }
             announce(v, layer.failed);
         }
@@ -214,18 +217,8 @@ private:
         context& shared = *self->context_;
         if (self->match_.empty())
             co_return;
-        load_plan_options how;
-        how.layer_by_layer = self->options_.layer_by_layer;
-        how.first_layer = self->options_.first_layer;
-        how.coalesce_bytes = shared.options.coalesce_bytes;
-        how.max_group_bytes = shared.options.staging_bytes;
-        how.max_request_bytes = shared.options.staging_bytes / 2;
-        // With few slots a group waits for the memory of as many layers at once: half of them, so that the other half
-        // can compute meanwhile.
-        if (self->slots_.reused())
-            how.max_layers_per_group =
-                static_cast<std::uint32_t>(std::max<std::size_t>(1, self->slots_.slots / 2));
-        const auto plan = plan_load(self->match_.geometry, self->match_.runs, how);
+        const auto plan = plan_load(self->match_.geometry, self->match_.runs,
+                                    plan_of(self->options_, shared.options, self->slots_));
         if (!plan) {
             self->give_up(plan.error());
             co_return;

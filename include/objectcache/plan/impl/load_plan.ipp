@@ -18,29 +18,42 @@ struct load_planner {
     const kv_geometry& geometry;
     std::span<const stored_run> runs;
     const load_plan_options& options;
-    std::size_t chunks = 0;
+    std::size_t chunks = 0;           // that are fetched
+    std::size_t skipped = 0;          // runs of which nothing is
+    std::vector<stored_run> wanted{}; // what is fetched of the others
 
     [[nodiscard]] std::uint64_t record() const noexcept { return record_bytes(geometry); }
 
+    /** Find what is to be fetched. */
     [[nodiscard]] status check()
     {
+        std::size_t all = 0;
         for (const stored_run& run : runs) {
             const chunk_place& at = run.place;
-            if (run.first != chunks || run.chunks == 0 || run.chunks > max_plan_chunks - chunks ||
+            if (run.first != all || run.chunks == 0 || run.chunks > max_plan_chunks - all ||
                 !supported(at.where) || (at.where == layout::segment_objects) != bool(at.segment))
                 return status(errc::invalid_argument, "load plan: runs that are none");
             if (at.segment &&
                 (at.segment->chunks > segment_chunks(geometry) || at.index + run.chunks > at.segment->chunks))
                 return status(errc::invalid_argument, "load plan: more chunks than the segment has");
-            chunks += run.chunks;
+            all += run.chunks;
         }
+        if (options.first_chunk > all)
+            return status(errc::invalid_argument, "load plan: first_chunk beyond the last");
+        while (skipped < runs.size() && runs[skipped].end() <= options.first_chunk)
+            ++skipped;
+        wanted.assign(runs.begin() + static_cast<std::ptrdiff_t>(skipped), runs.end());
+        // The rest of a segment is no whole segment, and is read like any other part.
+        if (!wanted.empty() && wanted.front().first < options.first_chunk)
+            wanted.front() = wanted.front().from(options.first_chunk);
+        chunks = all - options.first_chunk;
         return {};
     }
 
     /** Most layers of any group. */
     [[nodiscard]] std::uint32_t most_layers() const noexcept
     {
-        const bool objects_of_layers = std::all_of(runs.begin(), runs.end(), [](const stored_run& run) {
+        const bool objects_of_layers = std::all_of(wanted.begin(), wanted.end(), [](const stored_run& run) {
             return run.place.where == layout::layer_objects;
         });
         if (objects_of_layers)
@@ -48,7 +61,7 @@ struct load_planner {
         if (!options.layer_by_layer)
             return geometry.layers;
         std::uint64_t largest = 1; // chunks of a request
-        for (const stored_run& run : runs)
+        for (const stored_run& run : wanted)
             if (run.place.segment)
                 largest = std::max<std::uint64_t>(largest, run.chunks);
         // At most 2^20 chunks of 2^30 + 32 bytes: no overflow.
@@ -85,8 +98,8 @@ struct load_planner {
 
     void plan(const layer_group& group, load_plan& out) const
     {
-        for (std::size_t r = 0; r < runs.size(); ++r) {
-            const stored_run& run = runs[r];
+        for (std::size_t r = 0; r < wanted.size(); ++r) {
+            const stored_run& run = wanted[r];
             const std::uint32_t at_once = layers_at_once(run, group.layers);
             const std::size_t step = chunks_at_once(run);
             for (std::size_t chunk = run.first; chunk < run.end(); chunk += step)
@@ -98,7 +111,7 @@ struct load_planner {
                     fetch.layers = std::min(at_once, group.layers - done);
                     fetch.range = range_of(run, fetch);
                     fetch.whole_object = run.place.where == layout::layer_objects;
-                    fetch.run = r;
+                    fetch.run = skipped + r;
                     out.fetches.push_back(fetch);
                 }
         }
