@@ -91,13 +91,16 @@ def budget(cells):
     streamed = [d for d in cells if d["from"] != "device"]
     computes = [d for d in streamed if d["on_device_ms"] > d["bytes"] / d["bound_gbps"] / 1e6]
     judged = [d for d in streamed if d not in computes]
-    name = lambda d: f"{d['context']:g} tokens, {source(d)}, {d['resident']:g} layers near, batch {d['batch']:g}"
+    name = lambda d: f"{d['context']:,.0f} tokens, {source(d)}, {d['resident']:g} layers near, batch {d['batch']:g}"
     out = []
     if judged:
         worst = min(judged, key=lambda d: d["fraction"])
         missed = [d for d in judged if d["fraction"] < BUDGET]
         out += [f"Budget, {100 * BUDGET:.0f} % of min(link, bus): " + ("met" if not missed else f"**missed by {len(missed)}**") +
                 f" of {len(judged)} rows; the worst has {100 * worst['fraction']:.1f} % ({name(worst)})."]
+        if missed and all(d["from"] == "s3" and d["gbit"] == 0 for d in missed):
+            out.append("All of them over a link that is not shaped: its plain reads verify nothing, and nothing copies to the device beside "
+                       "them. With more layers on the way than two slots have room for, the whole cache takes more: [gpu.md](gpu.md).")
     for d in computes:
         out.append(f"Not bound by what travels but by what is computed: {name(d)}, {100 * least_ms(d) / d['step_ms']:.1f} % of that.")
     wide = [d for d in streamed if spread(d) > SPREAD]
@@ -105,8 +108,8 @@ def budget(cells):
         out.append("Steps more than " f"{100 * SPREAD:.0f} % apart: " + "; ".join(map(name, wide)) + ".")
     wrong = [d for d in cells if not d["error"] <= d["mistaken"] / 20]
     worst = max(cells, key=lambda d: d["error"])
-    out.append(f"The scores of every streamed step are those of the step with all KV on the device but for {worst['error']:.2g} of the "
-               f"largest at most (a layer mistaken for its neighbour makes {min(d['mistaken'] for d in cells):.2g} or more)."
+    apart = f"but for {worst['error']:.2g} of the largest at most" if worst["error"] else "to the bit"
+    out.append(f"The scores of every streamed step are those of the step with all KV on the device {apart} (a layer mistaken for its neighbour makes {min(d['mistaken'] for d in cells):.2g} or more)."
                if not wrong else f"**{len(wrong)} rows computed something else**: " + "; ".join(map(name, wrong)) + ".")
     return out
 
@@ -118,7 +121,7 @@ def useful(cells, tflops):
         here = [d for d in cells if d["context"] == context]
         one = one_sequence_ms(cells, here[0])
         again = here[0]["recompute_tflop"] / tflops
-        out += ["", f"**{context:g} tokens** ({gib(here[0]['layer_bytes'] * here[0]['layers'])} GiB of KV; computing it anew takes some "
+        out += ["", f"**{context:,.0f} tokens** ({gib(here[0]['layer_bytes'] * here[0]['layers'])} GiB of KV; computing it anew takes some "
                 f"{took(again)} at {tflops:g} TFLOP/s):"]
         for what in dict.fromkeys(source(d) for d in here if d["from"] != "device"):
             for near in sorted({d["resident"] for d in here if d["from"] != "device" and source(d) == what}):
@@ -128,7 +131,7 @@ def useful(cells, tflops):
                 memory = (near + first["slots"]) * first["layer_bytes"]
                 fits = context * (near + first["slots"]) / first["layers"]
                 reads = "fast enough to read along" if rate >= READING else f"**too slow to read along** (less than {READING})"
-                together = f"{last['tokens_per_s']:.3g} tokens/s for {last['batch']:g} sequences together"
+                together = f"{last['tokens_per_s']:.3g} tokens/s for {last['batch']:g} sequence{'s together' if last['batch'] > 1 else ''}"
                 if one:
                     together += (f", {last['tokens_per_s'] * one / 1e3:.2g} times those of one sequence with everything on a device "
                                  f"(even at batch {first['step_ms'] / one:.0f})")
@@ -151,11 +154,15 @@ def page(cells, tflops):
         mine = [d for d in cells if d["device"] == device]
         simulated = any(d["simulated"] for d in mine)
         d = mine[0]
+        threads = sorted({c["io_threads"] for c in mine if c["from"] == "s3"})
         out += [f"## {device}" + (", with a simulated bus: it shows that nothing stands still, not how fast anything is" if simulated else ""), ""]
+        if threads:
+            out += [f"The store is the test kit's server, in the same process on cores of its own, its link shaped, not a real network; threads "
+                    f"that receive: {', '.join(f'{n:g}' for n in threads)}.", ""]
         for context in sorted({d["context"] for d in mine}):
             here = [d for d in mine if d["context"] == context]
             d = here[0]
-            out += [f"### {context:g} tokens", "",
+            out += [f"### {context:,.0f} tokens", "",
                     f"{d['model']}, {d['layers']:g} layers of {d['layer_bytes'] / 2**20:g} MiB, {gib(d['layers'] * d['layer_bytes'])} GiB in all; "
                     f"G = {d['G']:g}, {d['slots']:g} slots; plain copies {d['bus_gbps']:.2f} GB/s."
                     + ("" if d["kept"] == d["layers"] else

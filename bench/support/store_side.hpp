@@ -4,6 +4,7 @@
 #include <objectcache/cache.hpp>
 #include <objectcache/device/device.hpp>
 #include <objectcache/io/reactor.hpp>
+#include <objectcache/store/measure_costs.hpp>
 #include <objectcache/store/s3_tier.hpp>
 #include <objectcache/store/spread_tier.hpp>
 #include <objectcache/testing/s3_server.hpp>
@@ -153,6 +154,11 @@ public:
 
     [[nodiscard]] cache& get() noexcept { return *cache_; }
     [[nodiscard]] tier& store() noexcept { return *tier_; }
+    /** What the store costs over its link as it is now. */
+    [[nodiscard]] oc::result<oc::storage_costs> costs()
+    {
+        return oc::measure_costs(*tier_, oc::measure_options(), asio::use_future).get();
+    }
     /** Seconds that the cache's threads have worked, and its own among them. */
     struct cpu {
         double all = 0, pipeline = 0;

@@ -115,7 +115,7 @@ private:
         where.model = s_.model;
         where.weights_revision = "random, " + layout; // no cache of one layout finds another's objects
         where.geometry = kv_.geometry(g);
-        if (s_.wants("s3-lw") || s_.wants("s3-whole")) {
+        if (s_.wants("s3-lw") || s_.wants("s3-whole") || s_.wants("s3-both")) {
             side =
                 std::make_unique<cache_side>(server_, *device_, s_.store.io_threads, options(layout, depth));
             server_.set({0, 0});
@@ -148,7 +148,28 @@ private:
         std::string layout;
         std::uint32_t depth, near; ///< layers: looked ahead; in front and in DRAM
         link_shape net;
+        std::size_t computed = 0; ///< tokens of the hit, meanwhile
+        double foretold_ms = 0;   ///< what `admit` says; 0: it was not asked
     };
+
+    /** What to do about a hit, of what was measured: this link, and two prefills. */
+    [[nodiscard]] oc::admission admission_of(const cell& c, cache_side& side, const oc::kv_geometry& geometry)
+    {
+        const host h = engine();
+        const auto seconds = [&](std::size_t first) {
+            (void)compute(h, prompt(c.context), first); // warms up
+            return compute(h, prompt(c.context), first).ttft_ms / 1e3;
+        };
+        auto& whole = whole_seconds_[c.context];
+        if (whole == 0)
+            whole = seconds(0);
+        oc::admission_costs costs;
+        costs.store = checked(side.costs(), "measuring the link");
+        costs.prefill =
+            checked(oc::fit_prefill({0, c.context, whole}, {c.first, c.context - c.first, seconds(c.first)}),
+                    "two prefills");
+        return checked(oc::admit(costs, {geometry, c.first / c.chunk, c.context - c.first}), "admission");
+    }
 
     void cells(cell c, cache_side* side, const oc::scope& where)
     {
@@ -189,12 +210,30 @@ private:
                                                  {c.chunk, c.first, true, near ? &*local : nullptr, near},
                                                  stalls_);
                                          }});
+                cell both = c;
+                if (s_.wants("s3-both")) {
+                    const auto what = admission_of(c, *side, where.geometry);
+                    both.computed = what.first_chunk * c.chunk;
+                    both.foretold_ms = what.seconds() * 1e3;
+                    std::printf("# admission: %s; recompute %.1f, load %.1f, both %.1f ms\n",
+                                what.way == oc::admission_way::both   ? "both"
+                                : what.way == oc::admission_way::load ? "load"
+                                                                      : "recompute",
+                                what.recompute_seconds * 1e3, what.load_seconds * 1e3,
+                                what.both_seconds * 1e3);
+                    paths.push_back({"s3-both", 0, [&, chunks = what.first_chunk] {
+                                         return from_store(h, *side, where, all,
+                                                           {c.chunk, c.first, true, nullptr, 0, chunks},
+                                                           stalls_);
+                                     }});
+                }
                 // A kernel that is launched for the first time is loaded, which waits for a gate that is closed.
                 (void)compute(h, all, c.first);
                 const auto runs = rounds(paths);
                 for (std::size_t i = 0; i < paths.size(); ++i) {
-                    c.near = paths[i].near;
-                    report(c, paths[i].name, runs[i]);
+                    cell mine = paths[i].name == std::string("s3-both") ? both : c;
+                    mine.near = paths[i].near;
+                    report(mine, paths[i].name, runs[i]);
                 }
                 if (s_.check && s_.wants("s3-lw")) {
                     const auto near = s_.near.back();
@@ -267,6 +306,10 @@ private:
             number("tls", s_.store.tls);
             number("depth", c.depth);
             number("near", c.near);
+            if (c.foretold_ms != 0) {
+                number("computed", static_cast<double>(c.computed));
+                number("foretold_ms", c.foretold_ms);
+            }
             number("io_threads", s_.store.io_threads);
             line += ", \"layout\": \"" + c.layout + "\"";
             number("match_ms", median(of(&sample::match_ms)));
@@ -313,7 +356,8 @@ private:
     stall_clock stalls_;
     torch_llama::pass_options options_;
     std::vector<std::uint32_t> prompt_;
-    std::map<std::size_t, bool> recomputed_; // contexts
+    std::map<std::size_t, bool> recomputed_;      // contexts
+    std::map<std::size_t, double> whole_seconds_; // prefills of contexts
 };
 
 } // namespace
@@ -326,7 +370,8 @@ int main(int argc, char** argv)
     app.add_option("--context", s.contexts, "tokens of the prompt")->delimiter(',');
     app.add_option("--hit", s.hits, "per cent of it in the store")->delimiter(',');
     app.add_option("--chunk-tokens,-G", s.chunks)->delimiter(',');
-    app.add_option("--path", s.paths, "recompute, compute, local-lw, local-whole, s3-whole, s3-lw")
+    app.add_option("--path", s.paths,
+                   "recompute, compute, local-lw, local-whole, s3-whole, s3-lw, s3-both: what `admit` says")
         ->delimiter(',');
     app.add_option("--gbit", s.gbits, "the link; 0: not shaped")->delimiter(',');
     app.add_option("--latency-ms", s.latencies)->delimiter(',');

@@ -200,6 +200,7 @@ struct store_read {
     bool layerwise;               ///< all layers are enqueued at once, each behind its gate
     local_store* local = nullptr; ///< has the first `near` layers
     std::uint32_t near = 0;
+    std::size_t first_chunk = 0; ///< the chunks below it are computed meanwhile
 };
 
 /** From the store. */
@@ -221,8 +222,11 @@ inline sample from_store(const host& h, cache_side& side, const oc::scope& where
     oc::load_options how;
     how.layer_by_layer = what.layerwise;
     how.first_layer = what.near;
+    how.first_chunk = what.first_chunk;
     const auto load_began = steady::now();
     auto load = side.get().load(match, h.kv.pages(what.tokens_per_chunk), how);
+    if (what.first_chunk != 0)
+        h.pass(prompt.first(what.first_chunk * what.tokens_per_chunk), 0).run();
     auto p = h.pass(prompt, first);
     if (what.near != 0)
         what.local->bring(h, first, front, what.near);
