@@ -4,6 +4,8 @@
 // runs a subset of the cells and appends a JSON line for each path of each cell; bench/ttft.py makes tables and plots.
 #include "paths.hpp"
 
+#include <objectcache/plan/admission.hpp>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
