@@ -33,7 +33,7 @@ public:
     {
         if (late_ >= duration::zero()) { // now, and not while an event is waited for: its looks are planned
             const duration off = std::clamp(late_, shortest_oversleep, longest_oversleep) - early_;
-            early_ += off > duration::zero() ? off / 4 : off / 16; // to be late costs more than to be early
+            early_ += off > duration::zero() ? off / 2 : off / 16; // to be late costs more than to be early
             late_ = duration(-1);
         }
         if (!seen_) {
@@ -51,11 +51,11 @@ public:
     void woke(duration late) noexcept { late_ = std::max(late_, late); }
 
     /** How long after recording to begin looking often: before the foretold end by what a thread oversleeps and by half as
-        much again as the end scatters; that at least a thirtieth of the whole, since a core is cheaper than a late layer,
+        much again as the end scatters; that at least a twentieth of the whole, since a core is cheaper than a late layer,
         and at most an eighth. */
     [[nodiscard]] duration first_look() const noexcept
     {
-        return std::max(duration::zero(), mean_ - early_ - std::clamp(scatter(), mean_ / 30, mean_ / 8));
+        return std::max(duration::zero(), mean_ - early_ - std::clamp(scatter(), mean_ / 20, mean_ / 8));
     }
 
     /** How long to pause before the next look, `elapsed` after recording; zero means at once.

@@ -23,7 +23,7 @@ TEST_CASE("with regular layers it sleeps until shortly before the end")
     wait_predictor p;
     for (int i = 0; i < 64; ++i)
         p.observe(10ms);
-    CHECK(p.first_look() == 10ms - duration(10ms) / 30 - wait_predictor::oversleep);
+    CHECK(p.first_look() == 9500us - wait_predictor::oversleep); // a twentieth
     CHECK(p.next_look(0us) == wait_predictor::shortest_pause);
     CHECK(p.next_look(4ms) == 1ms);
     CHECK(p.next_look(9ms) == p.first_look() - 9ms);
@@ -98,11 +98,11 @@ TEST_CASE("a thread that wakes up late is woken earlier, and the foretold end st
         }
     };
     sleep(300us, 8);
-    CHECK(p.first_look() < 20ms - duration(20ms) / 30 - 260us);
-    CHECK(p.first_look() > 20ms - duration(20ms) / 30 - 400us);
+    CHECK(p.first_look() < 19ms - 290us);
+    CHECK(p.first_look() > 19ms - 400us);
     CHECK(p.next_look(20ms) == duration::zero());
     sleep(1us, 100);
-    CHECK(p.first_look() > 20ms - duration(20ms) / 30 - 40us); // forgotten again
+    CHECK(p.first_look() > 19ms - 40us); // forgotten again
     sleep(1s, 1);
     CHECK(p.first_look() > 19ms - 2 * wait_predictor::longest_oversleep);
 }
