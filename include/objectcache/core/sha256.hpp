@@ -17,7 +17,8 @@ namespace objectcache {
     memory.
 
     @par Threads One at a time. A value: a copy continues on its own.
-    @par Cost About 3 ns per byte on a 2020s core; one block of 64 bytes at a time. */
+    @par Cost On a 2020s core about 3 ns per byte, or 0.5 with instructions for it (x86-64); one block of 64 bytes at a
+         time. */
 class sha256 {
 public:
     constexpr void update(const_byte_span bytes) noexcept;
@@ -28,6 +29,7 @@ private:
     static constexpr std::size_t block_bytes = 64;
 
     constexpr void compress(const std::byte* block) noexcept;
+    constexpr void compress(const std::byte* blocks, std::size_t count) noexcept;
 
     std::array<std::uint32_t, 8> state_{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};

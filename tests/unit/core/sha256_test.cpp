@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <openssl/evp.h>
 
+#include <array>
 #include <random>
 #include <string>
 #include <string_view>
@@ -44,6 +45,40 @@ TEST_CASE("SHA-256 is a constant expression")
 {
     constexpr digest empty = sha256_of({});
     static_assert(empty.bytes[0] == std::byte{0xe3} && empty.bytes[31] == std::byte{0x55});
+}
+
+/** By the compiler, which has no instructions for it. */
+template <std::size_t Size>
+constexpr digest computed_at_compile_time()
+{
+    std::array<std::byte, Size> data{};
+    for (std::size_t i = 0; i < Size; ++i)
+        data[i] = static_cast<std::byte>(i * 7 + 1);
+    return sha256_of(data);
+}
+template <std::size_t Size>
+void check_both_ways()
+{
+    constexpr digest expected = computed_at_compile_time<Size>();
+    std::array<std::byte, Size> data{};
+    for (std::size_t i = 0; i < Size; ++i)
+        data[i] = static_cast<std::byte>(i * 7 + 1);
+    CHECK(sha256_of(data) == expected);
+    CHECK(openssl_sha256(data) == expected);
+}
+
+TEST_CASE("SHA-256 with and without instructions for it is the same")
+{
+    check_both_ways<1>();
+    check_both_ways<55>();
+    check_both_ways<56>();
+    check_both_ways<64>();
+    check_both_ways<119>();
+    check_both_ways<128>();
+    check_both_ways<320>();
+#if OBJECTCACHE_SHA_INSTRUCTIONS
+    MESSAGE("instructions for it: " << std::string(detail::has_sha_instructions ? "yes" : "no"));
+#endif
 }
 
 TEST_CASE("SHA-256 agrees with OpenSSL for every length around the block size and for random cuts")

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/core/detail/sha_instructions.hpp>
 #include <objectcache/core/sha256.hpp>
 
 #include <algorithm>
 #include <bit>
+#include <type_traits>
 
 namespace objectcache {
 
@@ -67,6 +69,18 @@ constexpr void sha256::compress(const std::byte* block) noexcept
         state_[i] += added[i];
 }
 
+constexpr void sha256::compress(const std::byte* blocks, std::size_t count) noexcept
+{
+#if OBJECTCACHE_SHA_INSTRUCTIONS
+    if (!std::is_constant_evaluated() && detail::has_sha_instructions) {
+        detail::sha256_compress(state_.data(), blocks, count, detail::sha256_constants);
+        return;
+    }
+#endif
+    for (; count != 0; --count, blocks += block_bytes)
+        compress(blocks);
+}
+
 constexpr void sha256::update(const_byte_span bytes) noexcept
 {
     const std::size_t waiting = total_ % block_bytes;
@@ -77,10 +91,12 @@ constexpr void sha256::update(const_byte_span bytes) noexcept
         bytes = bytes.subspan(taken);
         if (waiting + taken < block_bytes)
             return;
-        compress(block_.data());
+        compress(block_.data(), 1);
     }
-    for (; bytes.size() >= block_bytes; bytes = bytes.subspan(block_bytes))
-        compress(bytes.data());
+    if (const std::size_t whole = bytes.size() / block_bytes; whole != 0) {
+        compress(bytes.data(), whole);
+        bytes = bytes.subspan(whole * block_bytes);
+    }
     std::copy(bytes.begin(), bytes.end(), block_.begin());
 }
 
