@@ -24,6 +24,8 @@ public:
     static constexpr duration longest_oversleep = std::chrono::milliseconds(1);
     /** How long to look without pause once looking has begun. */
     static constexpr duration spin = std::chrono::microseconds(50);
+    /** How long at most on either side of the foretold end, however long the whole takes. */
+    static constexpr duration longest_spin = std::chrono::milliseconds(2);
     static constexpr duration longest_pause = std::chrono::milliseconds(1);
     /** Between the first looks before the foretold end. */
     static constexpr duration shortest_pause = std::chrono::microseconds(100);
@@ -51,11 +53,12 @@ public:
     void woke(duration late) noexcept { late_ = std::max(late_, late); }
 
     /** How long after recording to begin looking often: before the foretold end by what a thread oversleeps and by half as
-        much again as the end scatters; that at least a twentieth of the whole, since a core is cheaper than a late layer,
-        and at most an eighth. */
+        much again as the end scatters; that at least a twentieth of the whole (up to `longest_spin`), since a core is cheaper
+        than a late layer, and at most an eighth. */
     [[nodiscard]] duration first_look() const noexcept
     {
-        return std::max(duration::zero(), mean_ - early_ - std::clamp(scatter(), mean_ / 20, mean_ / 8));
+        const duration least = std::min(mean_ / 20, longest_spin);
+        return std::max(duration::zero(), mean_ - early_ - std::clamp(scatter(), least, mean_ / 8));
     }
 
     /** How long to pause before the next look, `elapsed` after recording; zero means at once.
@@ -67,9 +70,13 @@ public:
         const duration late = elapsed - first_look();
         if (late < duration::zero())
             return std::min(-late, std::max(shortest_pause, elapsed / 4));
-        if (late < spin || elapsed < mean_ + spin + std::min(scatter(), mean_ / 16))
+        const duration near =
+            mean_ - early_ - longest_spin - elapsed; // not yet below zero: looking now and then will do
+        const duration far = mean_ + spin + std::min({scatter(), mean_ / 16, longest_spin}) - elapsed;
+        if (late < spin || (near <= duration::zero() && far > duration::zero()))
             return duration::zero();
-        return std::min(longest_pause, late / 8);
+        const duration pause = std::min(longest_pause, late / 8);
+        return near > duration::zero() ? std::min(pause, near) : pause;
     }
 
 private:

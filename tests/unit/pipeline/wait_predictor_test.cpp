@@ -107,6 +107,27 @@ TEST_CASE("a thread that wakes up late is woken earlier, and the foretold end st
     CHECK(p.first_look() > 19ms - 2 * wait_predictor::longest_oversleep);
 }
 
+TEST_CASE("a long wait spins for milliseconds only, however much it scatters")
+{
+    for (const duration scatter : {duration(0), duration(100ms), duration(3s)}) {
+        wait_predictor p;
+        for (int i = 0; i < 200; ++i)
+            p.observe(i % 2 ? 10s - scatter : 10s + scatter);
+        duration spun{}, latest{};
+        for (duration elapsed{}; elapsed < 15s;) {
+            const duration pause = p.next_look(elapsed);
+            if (pause == duration::zero())
+                spun += 5us;
+            if (elapsed >= p.first_look())
+                latest = std::max(latest, pause);
+            elapsed += std::max(pause, duration(5us));
+        }
+        CAPTURE(scatter.count());
+        CHECK(spun < 6ms);
+        CHECK(latest <= wait_predictor::longest_pause);
+    }
+}
+
 TEST_CASE("very short work never sleeps")
 {
     wait_predictor p;
