@@ -80,7 +80,7 @@ struct engine {
 };
 
 // [measure]
-/** Once, when the host starts: what the link brings, and what computing takes. */
+/** Once, when the host starts and nothing else runs here: what the link brings, and what computing takes. */
 asio::awaitable<oc::admission_costs> measure(oc::s3_tier& tier, engine& eng)
 {
     oc::admission_costs costs;

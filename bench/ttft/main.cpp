@@ -237,15 +237,33 @@ private:
                     mine.near = paths[i].near;
                     report(mine, paths[i].name, runs[i]);
                 }
-                if (s_.check && s_.wants("s3-lw")) {
-                    const auto near = s_.near.back();
-                    kv_.fill(0);
-                    (void)from_store(h, *side, where, all,
-                                     {c.chunk, c.first, true, near ? &*local : nullptr, near}, stalls_);
-                    if (!kv_.same_bytes(source_, c.first))
-                        throw std::runtime_error("what was loaded is not what was stored");
-                }
+                if (!s_.check)
+                    continue;
+                if (s_.wants("s3-lw"))
+                    for (const std::uint32_t near : s_.near)
+                        compare(h, *side, where, all,
+                                {c.chunk, c.first, true, near ? &*local : nullptr, near});
+                if (s_.wants("s3-both"))
+                    compare(h, *side, where, all,
+                            {c.chunk, c.first, true, nullptr, 0, both.computed / c.chunk});
             }
+    }
+
+    /** Whether what comes is what was stored; of the head that is computed nothing is known but that it is computed. */
+    void compare(const host& h, cache_side& side, const oc::scope& where, std::span<const std::uint32_t> all,
+                 const store_read& what)
+    {
+        kv_.fill(0);
+        (void)from_store(h, side, where, all, what, stalls_);
+        const auto first = static_cast<std::int64_t>(what.first_chunk * what.tokens_per_chunk);
+        for (std::size_t l = 0; l < h.layers(); ++l) {
+            const auto mine = kv_.read(l, what.tokens), stored = source_.read(l, what.tokens);
+            const auto tail = [&](const at::Tensor& rows) {
+                return rows.slice(0, first, static_cast<std::int64_t>(what.tokens));
+            };
+            if (!at::equal(tail(mine.k), tail(stored.k)) || !at::equal(tail(mine.v), tail(stored.v)))
+                throw std::runtime_error("what was loaded is not what was stored");
+        }
     }
 
     struct way {
@@ -397,6 +415,9 @@ int main(int argc, char** argv)
     app.add_option("--json", s.json, "append a line for each path of each cell");
     CLI11_PARSE(app, argc, argv);
     try {
+        const auto layers = torch_llama::named_config(s.model).layers;
+        if (std::any_of(s.near.begin(), s.near.end(), [&](std::uint32_t n) { return n > layers; }))
+            throw std::runtime_error("--near: the model has " + std::to_string(layers) + " layers");
         program(s).run();
         return 0;
     } catch (const std::exception& e) {

@@ -173,14 +173,15 @@ inline void warm_up(const question& q, kv_memory& kv, std::size_t first)
 }
 
 /** The longest slice of which a prefix is a whole number: behind it every bit is the same then, whether it is computed or
-    loaded (`pass_options::slice_tokens`). */
+    loaded (`pass_options::slice_tokens`). Of a prefix that has only short ones, `most`. */
 [[nodiscard]] inline std::int64_t whole_slice(std::size_t prefix, std::int64_t most)
 {
     const auto n = static_cast<std::int64_t>(prefix);
     std::int64_t slices = (n + most - 1) / most;
     while (n % slices != 0)
         ++slices;
-    return n / slices;
+    constexpr std::int64_t least = 512; // shorter ones leave a device idle
+    return n / slices >= std::min(n, least) ? n / slices : most;
 }
 
 /** One prompt without a cache and from the cache, compared. Returns the exit status. */

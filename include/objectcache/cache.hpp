@@ -112,7 +112,7 @@ public:
                    of its gates are opened: nothing waits for ever.
         @par Lifetime The memory that `pages` describes must stay allocated until `kv_load::finish` has completed.
         @par Errors In `load_report::failed`, and of every layer: `condition::invalid` for pages that are too small, a match
-             whose runs are not those of its chunks (`prefix_match::shorten`), a first layer or chunk behind the last, too many
+             whose runs are not those of its chunks (`prefix_match::shorten`), a first layer or chunk beyond the last, too many
              passes, a row of gates of another size, and memory for only some layers in a load that is not layer by layer: it
              would wait for itself; `errc::wrong_geometry`; `condition::exhausted` when there is no memory for so many
              layers, of which there are none then. */

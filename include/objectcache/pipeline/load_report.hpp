@@ -25,11 +25,12 @@ struct layer_timing {
 /** How a load went. */
 struct load_report {
     /** The first failure; ok when every layer arrived, and every compute that was waited for (`compute_layer`) was seen done.
-        Unless it is ok, there are tokens that must be computed again before they are stored. */
+        Unless it is ok, tokens from `usable_tokens` on must be computed again before they are stored. */
     status failed;
-    std::size_t usable_tokens = 0; ///< whose KV is on the device in every layer, or in front of `first_chunk`
-    std::uint64_t requests = 0;    ///< reads sent
-    std::uint64_t bytes = 0;       ///< bytes read and verified
+    std::size_t usable_tokens =
+        0; ///< whose KV is on the device in every layer; in front of `first_chunk` the engine's
+    std::uint64_t requests = 0;       ///< reads sent
+    std::uint64_t bytes = 0;          ///< bytes read and verified
     std::vector<layer_timing> layers; ///< of the last pass, in layer order
 };
 

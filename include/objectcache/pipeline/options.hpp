@@ -124,10 +124,12 @@ struct load_options {
     /** Chunks of the match below this one the engine computes itself, while the others come: nothing of them is read, their
         memory is not touched, and whether they are still stored is not asked. They count as usable from the beginning, and
         whatever fails behind them leaves them so: `load_report::usable_tokens` is at least theirs, unless the load was
-        refused. As many as were matched make a load that reads nothing and whose layers are ready. Of how many it is
-        worth while, admit() tells (plan/admission.hpp).
+        refused. As many as were matched make a load that reads nothing and whose layers are ready. How many are worth it,
+        admit() says (plan/admission.hpp).
 
-        Gates know nothing of what the engine computes: a layer's opens when its loaded chunks are there. */
+        Gates know nothing of what the engine computes: a layer's opens when its loaded chunks are there. And of memory for some
+        layers only (`kv_pages::layer_slots`) the load writes nothing where the head of a layer belongs, but the head of another
+        layer that shares it would: keep the head elsewhere, or compute it with the suffix, layer by layer. */
     std::size_t first_chunk = 0;
 };
 

@@ -40,13 +40,13 @@ struct measured_prefill {
     all of it, both warm, with nothing beside them. Where two such numbers would not both be positive (short prompts, which
     cost mostly what any prompt costs), one of them is 0 and the other fits the sum.
 
-    @par Errors condition::invalid: prefills without tokens or time, or whose tokens stand in the middle at the same
-         position: they tell of one number, not of two. */
+    @par Errors condition::invalid: prefills without tokens or time, or whose midpoints are equal: they
+         tell of one number, not of two. */
 [[nodiscard]] result<prefill_model> fit_prefill(const measured_prefill& one, const measured_prefill& other);
 
 /** What decides beside the request. */
 struct admission_costs {
-    /** `request_seconds` and `link_bytes_per_second` count: see measure_costs(). A layout that does not reach the link
+    /** `request_seconds` and `link_bytes_per_second` count: see measure_costs(). Over a layout that does not reach the link
         (layout_cost::link_fraction) has a slower one. 0 bytes per second: no link. */
     storage_costs store;
     prefill_model prefill;

@@ -77,7 +77,7 @@ TEST_CASE("SHA-256 with and without instructions for it is the same")
     check_both_ways<128>();
     check_both_ways<320>();
 #if OBJECTCACHE_SHA_INSTRUCTIONS
-    MESSAGE("instructions for it: " << std::string(detail::has_sha_instructions ? "yes" : "no"));
+    MESSAGE("instructions for it: " << std::string(detail::has_sha_instructions() ? "yes" : "no"));
 #endif
 }
 

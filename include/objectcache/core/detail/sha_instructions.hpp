@@ -25,7 +25,11 @@ namespace objectcache::detail {
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & sha) != 0 &&
            __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_SSSE3) != 0 && (c & bit_SSE4_1) != 0;
 }
-inline const bool has_sha_instructions = find_sha_instructions();
+[[nodiscard]] inline bool has_sha_instructions() noexcept
+{
+    static const bool found = find_sha_instructions(); // asking takes longer than a block
+    return found;
+}
 
 #define OBJECTCACHE_SHA_TARGET gnu::target("sha,sse4.1,ssse3"), gnu::always_inline
 
@@ -52,7 +56,7 @@ inline const bool has_sha_instructions = find_sha_instructions();
     abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(keyed, 0x0e));
 }
 
-/** @pre has_sha_instructions
+/** @pre has_sha_instructions()
     @param state a ... h
     @param blocks `count` times 64 bytes
     @param constants the 64 of FIPS 180-4 */

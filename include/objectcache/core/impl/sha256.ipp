@@ -72,7 +72,7 @@ constexpr void sha256::compress(const std::byte* block) noexcept
 constexpr void sha256::compress(const std::byte* blocks, std::size_t count) noexcept
 {
 #if OBJECTCACHE_SHA_INSTRUCTIONS
-    if (!std::is_constant_evaluated() && detail::has_sha_instructions) {
+    if (!std::is_constant_evaluated() && detail::has_sha_instructions()) {
         detail::sha256_compress(state_.data(), blocks, count, detail::sha256_constants);
         return;
     }

@@ -24,6 +24,9 @@ namespace objectcache::detail {
     if (how.first_chunk > matched.chunks.size())
         return {errc::invalid_argument, "first_chunk: " + std::to_string(how.first_chunk) + " of " +
                                             std::to_string(matched.chunks.size()) + " matched chunks"};
+    if (how.first_layer > matched.geometry.layers)
+        return {errc::invalid_argument, "first_layer: " + std::to_string(how.first_layer) + " of " +
+                                            std::to_string(matched.geometry.layers) + " layers"};
     if (matched.empty())
         return {};
     if (status s = pages.validate(); !s.ok())
@@ -35,9 +38,6 @@ namespace objectcache::detail {
     if (pages.capacity_tokens() < matched.tokens())
         return {errc::invalid_argument, "pages have room for " + std::to_string(pages.capacity_tokens()) +
                                             " of " + std::to_string(matched.tokens()) + " tokens"};
-    if (how.first_layer > matched.geometry.layers)
-        return {errc::invalid_argument, "first_layer: " + std::to_string(how.first_layer) + " of " +
-                                            std::to_string(matched.geometry.layers) + " layers"};
     if (!how.layer_by_layer && pages.layer_slots() < matched.geometry.layers)
         return {errc::invalid_argument, "layer_by_layer = false, and pages that keep only some layers"};
     return {};

@@ -106,6 +106,8 @@ OBJECTCACHE_DECL result<prefill_model> fit_prefill(const measured_prefill& one, 
         out = {sum / (count(one) + count(other)), 0};
     else if (out.seconds_per_token < 0)
         out = {0, sum / (count(one) * middle(one) + count(other) * middle(other))};
+    if (!detail::finite_cost(out.seconds_per_token) || !detail::finite_cost(out.seconds_per_pair))
+        return status(errc::invalid_argument, "fit_prefill: times that are none");
     return out;
 }
 
@@ -128,6 +130,8 @@ OBJECTCACHE_DECL result<admission> admit(const admission_costs& costs, const adm
     const detail::split_times times(costs, request);
     admission out;
     out.recompute_seconds = times.at(request.prefix_chunks).ttft;
+    if (!std::isfinite(out.recompute_seconds))
+        return bad("prefill: so long takes nothing");
     out.load_seconds = times.at(0).ttft;
     std::size_t split = times.meeting();
     out.both_seconds = times.at(split).ttft;

@@ -18,9 +18,10 @@ struct load_planner {
     const kv_geometry& geometry;
     std::span<const stored_run> runs;
     const load_plan_options& options;
-    std::size_t chunks = 0;           // that are fetched
-    std::size_t skipped = 0;          // runs of which nothing is
-    std::vector<stored_run> wanted{}; // what is fetched of the others
+    std::size_t chunks = 0;               // that are fetched
+    std::size_t skipped = 0;              // runs of which nothing is
+    std::span<const stored_run> wanted{}; // what is fetched of the others
+    std::vector<stored_run> cut{};        // they, if one of them is cut
 
     [[nodiscard]] std::uint64_t record() const noexcept { return record_bytes(geometry); }
 
@@ -42,10 +43,13 @@ struct load_planner {
             return status(errc::invalid_argument, "load plan: first_chunk beyond the last");
         while (skipped < runs.size() && runs[skipped].end() <= options.first_chunk)
             ++skipped;
-        wanted.assign(runs.begin() + static_cast<std::ptrdiff_t>(skipped), runs.end());
+        wanted = runs.subspan(skipped);
         // The rest of a segment is no whole segment, and is read like any other part.
-        if (!wanted.empty() && wanted.front().first < options.first_chunk)
-            wanted.front() = wanted.front().from(options.first_chunk);
+        if (!wanted.empty() && wanted.front().first < options.first_chunk) {
+            cut.assign(wanted.begin(), wanted.end());
+            cut.front() = cut.front().from(options.first_chunk);
+            wanted = cut;
+        }
         chunks = all - options.first_chunk;
         return {};
     }

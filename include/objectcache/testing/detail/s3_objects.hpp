@@ -90,8 +90,8 @@ public:
     [[nodiscard]] std::optional<list_page> list(const std::string& bucket, const list_query& query);
     [[nodiscard]] status erase(const std::string& bucket, const std::string& key);
 
-    /** @param with_md5 No: for one whose ETag is something else, which `commit` has to be told.
-        @param checksum_algorithm Of which to compute a checksum; empty: none. */
+    /** @param checksum_algorithm Of which to compute a checksum; empty: none.
+        @param with_md5 False where the ETag is something else, which `commit` has to be told then. */
     [[nodiscard]] result<upload> begin_upload(std::uint64_t size, bool with_sha256 = false,
                                               std::string_view checksum_algorithm = {}, bool with_md5 = true);
     /** Publish a complete and sealed upload.
