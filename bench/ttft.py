@@ -335,6 +335,7 @@ the server: "all", and the pipeline's own thread among them.
         text += sweeps(engine)
         text += paper(engine)
         text += budgets(engine)
+        text += gaps(engine)
         text += doubts(engine)
     return "".join(text)
 
@@ -502,6 +503,32 @@ def budgets(engine):
     else:
         judge("host CPU in the pipeline, per layer and request", f"<= {BUDGET_HOST_US:g} us", "-", None)
     yield "\n## Budgets\n\nThose of the design that these lines can judge.\n\n" + table(["what", "budget", "here", ""], rows)
+
+
+def gaps(engine):
+    """Why a TTFT is not what the model says: the parts add up to the difference."""
+    rows = []
+    for line in sorted(engine.main("s3-lw"), key=order):
+        model, rest = engine.model_of(line), engine.rest(line)
+        if model is None or rest is None:
+            continue
+        fetch = line["bytes"] / engine.layers * 8 / (line["gbit"] * 1e9) * 1e3
+        behind = (engine.layers - 1) * max(fetch - engine.compute_layer(line), 0)
+        first = line["stalls_ms"][0] - fetch - line["latency_ms"]
+        later = sum(line["stalls_ms"][1:]) - behind
+        over = median(line["ttft_ms"]) - model
+        rows.append([tokens(line["context"]), f"{line['hit']:g} %", f"{line['G']:g}", f"{over:+.1f}", f"{line['match_ms']:.1f}", f"{first:+.1f}",
+                     f"{later:+.1f}", f"{rest - line['match_ms']:+.1f}"])
+    if rows:
+        yield """
+## What is over the model
+
+Milliseconds, of the median run. *First layer*: what it came later than latency and link let it; it shares the link with the next ones, which
+have to be asked for before it is there. *Later layers*: what they were waited for beyond the model, which a first layer that comes late makes
+less where the engine is faster than the link. *Else*: layers that took longer than in `compute` (below zero: less), and the host.
+
+"""
+        yield table(["context", "hit", "G", "over the model", "match", "first layer", "later layers", "else"], rows)
 
 
 def doubts(engine):

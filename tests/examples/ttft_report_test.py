@@ -91,6 +91,13 @@ class Report(unittest.TestCase):
         self.assertEqual(self.cells("65536 tokens", "87.5 %", "64", "s3-lw")[1],
                          ["0.50", "66.0", "12.12", "40", "240.0, 24.0", "60000, 6000", "6000, 600", "0.300"])
 
+    def test_what_is_over_the_model(self):
+        self.good(ALL)
+        # 88 - 75 ms; 20 - 17 of the first layer; 21 of the others, where X - C = 6 makes 18; 88 - 40 - 41 - 0.5 is left.
+        self.assertEqual(self.cells("What is over the model", "64K", "87.5 %", "64"), [["+13.0", "0.5", "+3.0", "+3.0", "+6.5"]])
+        self.good([LOCAL_LW, S3_LW])
+        self.assertNotIn("over the model\n", self.page)
+
     def test_a_model_bound_by_compute(self):
         # C = 20 ms: 17 + 3 * 20 + 20 = 97 ms
         self.good([{**COMPUTE, "ttft_ms": [80, 80, 80]}, S3_LW])
