@@ -70,13 +70,12 @@ public:
         const duration late = elapsed - first_look();
         if (late < duration::zero())
             return std::min(-late, std::max(shortest_pause, elapsed / 4));
-        const duration near =
-            mean_ - early_ - longest_spin - elapsed; // not yet below zero: looking now and then will do
-        const duration far = mean_ + spin + std::min({scatter(), mean_ / 16, longest_spin}) - elapsed;
-        if (late < spin || (near <= duration::zero() && far > duration::zero()))
+        const duration begin = mean_ - early_ - longest_spin; // until then looking now and then will do
+        const duration end = mean_ + spin + std::min({scatter(), mean_ / 16, longest_spin});
+        if (late < spin || (elapsed >= begin && elapsed < end))
             return duration::zero();
         const duration pause = std::min(longest_pause, late / 8);
-        return near > duration::zero() ? std::min(pause, near) : pause;
+        return elapsed < begin ? std::min(pause, begin - elapsed) : pause;
     }
 
 private:
