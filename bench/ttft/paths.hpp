@@ -223,6 +223,7 @@ inline sample from_store(const host& h, cache_side& side, const oc::scope& where
     how.layer_by_layer = what.layerwise;
     how.first_layer = what.near;
     how.first_chunk = what.first_chunk;
+    // Before the passes, whose token ids are on the device before the first bytes of KV, which come a latency later.
     const auto load_began = steady::now();
     auto load = side.get().load(match, h.kv.pages(what.tokens_per_chunk), how);
     if (what.first_chunk != 0)

@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
-// SHA-256 by the instructions that processors have for it, found when the program runs: a sixth of the time. Of a prompt of 64K tokens
-// in chunks of 64 the names take 0.9 ms without them, before anything can be looked for.
+// SHA-256 by the instructions that processors have for it, found when the program runs. The names of a prompt's chunks are hashed one
+// after the other before anything can be looked for, so that all of their time is in TTFT.
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <cpuid.h>
 #include <immintrin.h>
