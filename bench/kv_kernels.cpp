@@ -133,7 +133,17 @@ private:
 
 struct named_layout {
     oc::kv_geometry geometry;
-    std::function<oc::engine_layout(const oc::kv_geometry&, std::size_t blocks)> make;
+    std::function<oc::engine_layout(const oc::kv_geometry&, std::size_t blocks)> make; // none: contiguous
+
+    [[nodiscard]] oc::kv_pages pages(const oc::kv_geometry& g, std::size_t blocks, std::byte* pool,
+                                     const std::vector<std::uint32_t>& table) const
+    {
+        const std::size_t tokens = blocks * block_tokens;
+        if (!make)
+            return oc::kv_pages::contiguous(g, {{pool, pool + tokens * g.row_bytes()}}, tokens);
+        const oc::engine_layout layout = make(g, blocks);
+        return layout.pages(g, {layout.memory(pool)}, table);
+    }
 };
 
 std::map<std::string, named_layout> layouts()
@@ -141,7 +151,8 @@ std::map<std::string, named_layout> layouts()
     const oc::kv_geometry llama{1, 8, 128, oc::kv_dtype::bf16, oc::kv_form::separate, 16}; // Llama 3.1 8B
     const oc::kv_geometry mla{1, 1, 576, oc::kv_dtype::bf16, oc::kv_form::latent, 16};     // DeepSeek V3
     using oc::engine_layout;
-    return {{"nhd",
+    return {{"contiguous", {llama, nullptr}}, // what an engine without pages has
+            {"nhd",
              {llama, [](const auto& g,
                         std::size_t n) { return engine_layout::nhd(g, block_tokens).parts_outside(n); }}},
             {"hnd",
@@ -153,7 +164,7 @@ std::map<std::string, named_layout> layouts()
 }
 
 struct program {
-    std::vector<std::string> which{"nhd", "hnd", "packed", "mla"};
+    std::vector<std::string> which{"nhd", "hnd", "packed", "mla", "contiguous"};
     std::vector<std::uint32_t> chunks{16, 64, 256};
     std::vector<std::size_t> sizes{8, 32, 128, 256};
     std::vector<unsigned> blocks{4, 8, 16, 32};
@@ -178,7 +189,7 @@ struct program {
             numbers::at(n.gbps, 0.25), numbers::at(n.gbps, 0.75), us, numbers::at(n.enqueue_us, 1),
             n.gbps.size());
         std::fflush(lines);
-        std::printf("%-7s %5u %7.1f  %-7s %-8s %-17s %6u  %8.1f  %8.1f..%-8.1f %10.1f  %4zu\n",
+        std::printf("%-10s %5u %7.1f  %-7s %-8s %-18s %6u  %8.1f  %8.1f..%-8.1f %10.1f  %4zu\n",
                     layout.c_str(), chunk, double(bytes) / (1 << 20), payload, direction, way, blocks_used,
                     median, least, most, us, n.gbps.size());
         std::fflush(stdout);
@@ -193,7 +204,6 @@ struct program {
         const std::size_t bytes = count * g.slice_bytes(), stride = oc::record_bytes(g);
         const std::size_t pool_blocks = (tokens + block_tokens - 1) / block_tokens;
 
-        const oc::engine_layout layout = named.make(g, pool_blocks);
         const memory pool(pool_blocks * block_tokens * g.row_bytes() * g.parts(), true);
         std::vector<std::uint32_t> table(pool_blocks);
         std::iota(table.begin(), table.end(), 0);
@@ -201,7 +211,7 @@ struct program {
         std::shuffle(table.begin(), table.end(), random);
         const memory ids(pool_blocks * sizeof(std::uint32_t), true);
         put(ids.data, table.data(), pool_blocks * sizeof(std::uint32_t));
-        const oc::kv_pages pages = layout.pages(g, {layout.memory(pool.bytes())}, table);
+        const oc::kv_pages pages = named.pages(g, pool_blocks, pool.bytes(), table);
         auto batches = oc::cuda::kv_batches::make(pages, static_cast<const std::uint32_t*>(ids.data));
         if (!batches)
             throw std::runtime_error(batches.error().message());
@@ -248,8 +258,27 @@ struct program {
                 cell(name, chunk, bytes, payload, to, "copy engine", 0, measure(bytes, [&] {
                          return oc::cuda::move_with_copies(direction, pages, slices, measure.stream);
                      }));
+                if (!named.make) // what the copies in rows are worth
+                    cell(name, chunk, bytes, payload, to, "copy engine, batch", 0, measure(bytes, [&] {
+                             return oc::cuda::detail::enqueue_batch(pieces(pages, slices, in),
+                                                                    measure.stream);
+                         }));
             }
         }
+    }
+
+    [[nodiscard]] static std::vector<oc::copy_op> pieces(const oc::kv_pages& pages,
+                                                         const std::vector<oc::kv_slice>& slices, bool in)
+    {
+        std::vector<oc::copy_op> out;
+        for (const oc::kv_slice& s : slices)
+            pages.for_each_piece(s.layer, s.first_token, s.tokens,
+                                 [&](std::byte* memory, std::size_t offset, std::size_t size) {
+                                     std::byte* const payload = s.payload + offset;
+                                     out.push_back(in ? oc::copy_op{memory, payload, size}
+                                                      : oc::copy_op{payload, memory, size});
+                                 });
+        return out;
     }
 
     /** That what is measured is the right thing: random bytes go into the pool, and come back as they were. */
@@ -299,7 +328,7 @@ struct program {
             "%s, %d SMs; blocks of %u threads, two fit on an SM; pages of %u tokens, in random order\n"
             "GB/s: payload bytes (not bytes read and written), median and extremes; us: the host's time to "
             "enqueue\n\n"
-            "%-7s %5s %7s  %-7s %-8s %-17s %6s  %8s  %18s %10s  %4s\n",
+            "%-10s %5s %7s  %-7s %-8s %-18s %6s  %8s  %18s %10s  %4s\n",
             device.name, sms, oc::cuda::detail::kv_threads, block_tokens, "layout", "chunk", "MiB", "payload",
             "", "way", "blocks", "GB/s", "", "us", "runs");
         for (const std::string& layout : which)
@@ -319,7 +348,7 @@ int main(int argc, char** argv)
     CLI::App app("Slices to and from the page pool of an engine on a GPU");
     app.add_option("--layouts", p.which)
         ->delimiter(',')
-        ->check(CLI::IsMember({"nhd", "hnd", "packed", "mla"}));
+        ->check(CLI::IsMember({"nhd", "hnd", "packed", "mla", "contiguous"}));
     app.add_option("--chunks", p.chunks, "tokens")->delimiter(',')->check(CLI::Range(1, 4096));
     app.add_option("--sizes", p.sizes, "MiB")->delimiter(',')->check(CLI::Range(1, 1024));
     app.add_option("--blocks", p.blocks, "thread blocks; two per SM are added")->delimiter(',');

@@ -4,7 +4,6 @@
 #include <objectcache/cuda/detail/copy_batch.hpp>
 #include <objectcache/cuda/kv_batch.hpp>
 
-#include <limits>
 #include <new>
 #include <span>
 #include <vector>
@@ -42,17 +41,19 @@ template <class Kernels>
     @pre `pages` is valid; slices as kv_batches::batch
     @par Lifetime as move_with_kernels
     @par Errors that of the first call that failed; the copies before it run. cudaErrorMemoryAllocation: no host memory.
-    @par Cost a call for all contiguous runs, or a two-dimensional copy per block, or per block and head. */
+    @par Cost a call for all contiguous runs that are equally far apart, one for all others; or a two-dimensional copy per block,
+         or per block and head. */
 [[nodiscard]] inline cudaError_t move_with_copies(kv_direction direction, const kv_pages& pages,
                                                   std::span<const kv_slice> slices,
                                                   cudaStream_t stream) noexcept
 {
-    constexpr std::size_t most_pitch = std::numeric_limits<int>::max(); // of cudaMemcpy2DAsync
     try {
         const bool in = direction == kv_direction::scatter;
         cudaError_t error = cudaSuccess;
         std::vector<copy_op> runs;
+        std::size_t each = 0; // runs of every slice; 0 where they differ
         for (const kv_slice& s : slices) {
+            const std::size_t before = runs.size();
             const auto run = [&](std::byte* memory, std::size_t offset, std::size_t size) {
                 if (in)
                     runs.push_back({memory, s.payload + offset, size});
@@ -61,10 +62,12 @@ template <class Kernels>
             };
             if (pages.whole_rows() && pages.token_stride() == pages.geometry().row_bytes()) {
                 pages.for_each_piece(s.layer, s.first_token, s.tokens, run);
+                const std::size_t mine = runs.size() - before;
+                each = &s == &slices.front() || mine == each ? mine : 0;
                 continue;
             }
             pages.for_each_rectangle(s.layer, s.first_token, s.tokens, [&](const kv_rectangle& r) {
-                if (r.rows == 1 || r.memory_pitch > most_pitch) {
+                if (r.rows == 1 || r.memory_pitch > detail::most_pitch) {
                     for (std::size_t i = 0; i < r.rows; ++i)
                         run(r.memory + i * r.memory_pitch, r.offset + i * r.slice_pitch, r.width);
                     return;
@@ -79,6 +82,15 @@ template <class Kernels>
             });
             if (error != cudaSuccess)
                 return error;
+        }
+        // The K of all slices, then their V: that is how they are rows of one copy.
+        if (each > 1 && runs.size() == each * slices.size()) {
+            std::vector<copy_op> turned;
+            turned.reserve(runs.size());
+            for (std::size_t i = 0; i < each; ++i)
+                for (std::size_t s = 0; s < slices.size(); ++s)
+                    turned.push_back(runs[s * each + i]);
+            runs.swap(turned);
         }
         return detail::enqueue_copies(runs, stream);
     } catch (const std::bad_alloc&) {

@@ -80,6 +80,7 @@ public:
     [[nodiscard]] std::size_t capacity() const noexcept { return slab_->blocks.capacity(); }
     /** Bytes lent out; 0 when nothing leaks. */
     [[nodiscard]] std::size_t in_use() const noexcept { return slab_->blocks.used(); }
+    [[nodiscard]] std::size_t waiters() const noexcept { return slab_->line->waiters(); }
 
     /** Wait for `size` contiguous bytes, in line as `fair_queue::wait` says.
 

@@ -22,11 +22,16 @@ namespace objectcache {
 /** What an event marks the end of; each kind has its own prediction. */
 enum class event_kind { load_copy, store_copy, compute };
 
+/** Whether somebody stands still until an event is seen, or it only says that memory can be used again. */
+enum class event_haste { at_once, at_leisure };
+
 /** Turns device events into something a coroutine awaits, without a host function in the device's way and without a
     thread of its own: the reactor looks at the pending events when `wait_predictor` says that one should be there.
 
     A stream does one thing after the other, and an engine may enqueue all layers at once. So an event is expected so long after it
     was recorded, or after another of its kind was reached, whichever was later.
+
+    Events at leisure are looked at whenever another one is, and every `leisure` otherwise; nothing is learnt from them.
 
     @par Lifetime Destroying it ends every wait with `condition::cancelled`. The device must outlive it.
     @par Threads Not safe: the thread, or strand, of its executor.
@@ -35,6 +40,8 @@ template <device Device>
 class event_scheduler {
 public:
     using event = typename Device::event;
+    /** How late an event that nobody stands still for may be seen. */
+    static constexpr duration leisure = std::chrono::microseconds(500);
 
     event_scheduler(asio::any_io_executor executor, Device& owner)
         : state_(std::make_shared<state>(std::move(executor), owner))
@@ -53,12 +60,14 @@ public:
         @par Cancellation Terminal, partial and total; ends the waiting, not the work before the event: who holds
              memory that the device may touch must not let itself be cancelled here (law 2).
         @par Errors `condition::device` when the device failed, `condition::cancelled`. */
-    [[nodiscard]] asio::awaitable<error_code> wait(event what, event_kind kind)
+    [[nodiscard]] asio::awaitable<error_code> wait(event what, event_kind kind,
+                                                   event_haste haste = event_haste::at_once)
     {
         auto shared = state_;
         if (const event_state now = shared->owner.query(what); now != event_state::pending)
             co_return now == event_state::done ? error_code() : make_error_code(errc::device_failed);
-        auto mine = std::make_shared<pending>(shared->executor, std::move(what), kind, shared->alarm.now());
+        auto mine =
+            std::make_shared<pending>(shared->executor, std::move(what), kind, haste, shared->alarm.now());
         shared->waiting.push_back(mine);
         shared->look_again();
         if (error_code ec = co_await mine->reached.wait()) {
@@ -66,6 +75,17 @@ public:
             co_return ec;
         }
         co_return mine->outcome;
+    }
+
+    /** From now on somebody stands still for the events of this kind that are waited for. */
+    void hurry(event_kind kind)
+    {
+        bool any = false;
+        for (const auto& p : state_->waiting)
+            if (p->kind == kind && std::exchange(p->haste, event_haste::at_once) == event_haste::at_leisure)
+                any = true;
+        if (any)
+            state_->look_again();
     }
 
     /** Events that are being waited for. */
@@ -77,15 +97,17 @@ public:
 
 private:
     struct pending {
-        pending(const asio::any_io_executor& ex, event e, event_kind k, time_point at)
+        pending(const asio::any_io_executor& ex, event e, event_kind k, event_haste h, time_point at)
             : reached(ex)
             , what(std::move(e))
             , kind(k)
+            , haste(h)
             , since(at)
         {}
         latch reached;
         event what;
         event_kind kind;
+        event_haste haste;
         time_point since;
         error_code outcome;
     };
@@ -129,15 +151,16 @@ private:
                 const event_state seen = owner.query(p.what);
                 time_point& before = reached[static_cast<std::size_t>(p.kind)];
                 const duration elapsed = now - std::max(p.since, before);
+                const bool hurried = p.haste == event_haste::at_once;
                 if (seen == event_state::pending) {
-                    pause = std::min(pause, predictor(p.kind).next_look(elapsed));
+                    pause = std::min(pause, hurried ? predictor(p.kind).next_look(elapsed) : leisure);
                     ++it;
                     continue;
                 }
-                if (seen == event_state::done)
-                    predictor(p.kind).observe(elapsed), before = now;
-                else
+                if (seen != event_state::done)
                     p.outcome = make_error_code(errc::device_failed);
+                else if (hurried)
+                    predictor(p.kind).observe(elapsed), before = now;
                 p.reached.set();
                 it = waiting.erase(it);
             }

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace objectcache {
@@ -26,13 +27,33 @@ namespace objectcache {
 
     @par Threads One at a time. */
 class load_pacer {
+    static constexpr double queueing = 1.3; // times what a request alone takes
+
 public:
     /** What one load teaches the next; zero is unknown. */
     struct knowledge {
         double bytes_per_second = 0; ///< of all requests under way together
         duration latency{};          ///< from a request to its answer's first byte
         double of_one = 0; ///< bytes per second of a request that has the link for itself, behind its latency
+        std::uint64_t of_bytes = 0; ///< the largest request that said so
+
+        /** How large the requests should be that bring the first layer of so many bytes, for which the engine stands still:
+            one for each connection that it takes to fill the link, and none on its way longer than an answer takes to
+            begin, because so long the next layer travels beside the end of this one. In as few requests as can be where one
+            connection fills the link, or nothing is known. */
+        [[nodiscard]] std::uint64_t first_request_bytes(std::uint64_t layer) const noexcept
+        {
+            if (of_one <= 0 || fills_link())
+                return std::numeric_limits<std::uint64_t>::max();
+            const double share = static_cast<double>(layer) * of_one / bytes_per_second;
+            const double brief = of_one * std::chrono::duration<double>(latency).count();
+            return std::max(worth_a_request, static_cast<std::uint64_t>(std::min(share, brief)));
+        }
+        /** Whether a connection alone brings what all together do. */
+        [[nodiscard]] bool fills_link() const noexcept { return bytes_per_second < queueing * of_one; }
     };
+    /** A request costs as much CPU time as receiving some hundred KB. */
+    static constexpr std::uint64_t worth_a_request = std::uint64_t{1} << 20;
 
     load_pacer() = default;
     explicit load_pacer(knowledge known) : known_(known) {}
@@ -93,10 +114,13 @@ public:
         }
         const double alone_rate =
             std::min(static_cast<double>(r.bytes) / seconds(now - r.at - known_.latency), instant);
-        if (alone_rate > known_.of_one)
-            known_.of_one = alone_rate;
-        else if (number == 0) // which had the link for itself, at least at first
-            known_.of_one = (known_.of_one + alone_rate) / 2;
+        if (r.bytes >= known_.of_bytes / 2) { // how long a smaller one takes is mostly its latency's scatter
+            if (alone_rate > known_.of_one)
+                known_.of_one = alone_rate;
+            else if (number == 0) // which had the link for itself, at least at first
+                known_.of_one = (known_.of_one + alone_rate) / 2;
+            known_.of_bytes = std::max(known_.of_bytes, r.bytes);
+        }
 
         if (received < r.received_before)
             return; // a request that is sent again brings its bytes again: what counted as received does not
@@ -114,7 +138,6 @@ public:
 
 private:
     static constexpr double growing = 2, steady = 1.25; // times what fits on the way
-    static constexpr double queueing = 1.3;             // times what a request alone takes
     static constexpr double most_slower = 2;
     static constexpr double most_growth = 2; // of the rate, by one arrival: they may come in bursts
     static constexpr double instant = 1e15;  // a store that takes no time, and need not be paced
@@ -126,16 +149,12 @@ private:
         time_point counted_from; // when what is received from then on may have begun to flow
     };
 
-    [[nodiscard]] double gain() const noexcept { return queued_ || one_fills_it() ? steady : growing; }
-    [[nodiscard]] bool one_fills_it() const noexcept
-    {
-        return known_.bytes_per_second < queueing * known_.of_one;
-    }
+    [[nodiscard]] double gain() const noexcept { return queued_ || known_.fills_link() ? steady : growing; }
     /** Seconds of a request as they are. Where it takes several to fill the link, they may be slower than the fastest was for
         other reasons than the link, which then wants more of them: connections of one thread, say. */
     [[nodiscard]] double usual(std::uint64_t bytes) const noexcept
     {
-        return alone(bytes) * (one_fills_it() ? 1 : std::clamp(slower_, 1.0, most_slower));
+        return alone(bytes) * (known_.fills_link() ? 1 : std::clamp(slower_, 1.0, most_slower));
     }
     /** Seconds of a request that has the link for itself. */
     [[nodiscard]] double alone(std::uint64_t bytes) const noexcept

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -43,10 +44,14 @@ struct layer_group {
 
 struct load_plan_options {
     /** Layers are coalesced while a request stays within this many bytes. One layer of a segment is one request, however large,
-        up to max_request_bytes. */
+        up to max_request_bytes, but for the first layer's: first_request_bytes. */
     std::uint64_t coalesce_bytes = std::uint64_t{1} << 20;
     /** No request is larger, unless it is a single record: what staging must be able to lend. */
     std::uint64_t max_request_bytes = std::uint64_t{64} << 20;
+    /** The same of the first group, for which the engine stands still: where one connection does not fill the link, its
+        requests are made smaller, so that several connections bring it (load_pacer::first_request_bytes). Only those to
+        segments; not asked without layer_by_layer. */
+    std::uint64_t first_request_bytes = std::numeric_limits<std::uint64_t>::max();
     /** Most layers of a group. */
     std::uint32_t max_layers_per_group = 8;
     /** Most bytes of a group over all chunks, unless it is a single layer: what staging must be able to hold. */
@@ -86,7 +91,8 @@ inline constexpr std::size_t max_plan_chunks = std::size_t{1} << 20;
     No chunks, or no layers to fetch, give an empty plan. All indices are those of `runs`, whatever is left out.
 
     @par Errors condition::invalid: geometry, runs or options are impossible, or there are over max_plan_chunks chunks.
-    @par Cost One load_fetch per request: per layer, one for each segment, or for each chunk that is in none. */
+    @par Cost One load_fetch per request: per layer, one for each segment (of the first layer more, where it is said so), or for
+         each chunk that is in none. */
 [[nodiscard]] result<load_plan> plan_load(const kv_geometry& geometry, std::span<const stored_run> runs,
                                           const load_plan_options& options = {});
 

@@ -212,6 +212,71 @@ TEST_CASE_FIXTURE(event_scheduler_test::fixture,
           duration::zero()); // nothing learnt from it
 }
 
+TEST_CASE_FIXTURE(
+    event_scheduler_test::fixture,
+    "what nobody stands still for is looked at now and then, with every other, and teaches nothing")
+{
+    const auto leisurely = [](event_scheduler_test::fixture& f,
+                              event_scheduler_test::counting_device::event e,
+                              std::optional<error_code>& to) -> asio::awaitable<void> {
+        to = co_await f.scheduler->wait(std::move(e), event_kind::load_copy, event_haste::at_leisure);
+    };
+    constexpr duration leisure = event_scheduler<event_scheduler_test::counting_device>::leisure;
+    const auto e = device.make_event();
+    std::optional<error_code> out;
+    asio::co_spawn(io, leisurely(*this, e, out), asio::detached);
+    turns(5);
+    device.queries = 0;
+    turns(20);
+    CHECK(device.queries == 0);
+    SUBCASE("alone")
+    {
+        pass(leisure);
+        CHECK(device.queries == 1);
+        device.reach(e);
+        pass(leisure / 2);
+        CHECK_FALSE(out);
+        pass(leisure / 2);
+    }
+    SUBCASE("beside one that somebody stands still for")
+    {
+        device.reach(e);
+        const auto other = device.make_event();
+        std::optional<error_code> reached;
+        start(other, reached);
+        CHECK_FALSE(reached);
+        scheduler.reset();
+        turns(10);
+        CHECK(reached == condition::cancelled);
+    }
+    SUBCASE("until somebody does")
+    {
+        scheduler->hurry(event_kind::compute);
+        turns(20);
+        CHECK(device.queries == 0); // another kind
+        scheduler->hurry(event_kind::load_copy);
+        turns(20);
+        CHECK(device.queries > 5);
+        device.reach(e);
+        turns(5);
+        CHECK(out == error_code());
+        return;
+    }
+    SUBCASE("and a failure is seen")
+    {
+        device.fail(e);
+        pass(leisure);
+        REQUIRE(out);
+        CHECK(*out == condition::device);
+        return;
+    }
+    CHECK(out == error_code());
+    if (scheduler)
+        CHECK(scheduler->predictor(event_kind::load_copy).next_look(1h) ==
+              wait_predictor().next_look(1h)); // as if nothing had been
+    CHECK(time.pending() == 0);
+}
+
 TEST_CASE_FIXTURE(event_scheduler_test::fixture, "a wait that was given up is not looked for any more")
 {
     const auto e = device.make_event();

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct link {
     load_pacer pacer{{0, std::chrono::duration_cast<duration>(seconds(latency)), 0}};
     struct request {
         double sent, left;
+        std::size_t layer;
         bool over = false;
         double arrived = 0;
     };
@@ -34,18 +36,28 @@ struct link {
 
     [[nodiscard]] std::uint64_t got() const { return static_cast<std::uint64_t>(received); }
 
-    /** Layers of `each` requests of `bytes`, no more than 64 requests at once, when the pacer says so. */
-    void run(std::size_t layers, std::size_t each, double bytes)
+    /** Layers of `each` requests of `bytes`, no more than 64 requests at once, when the pacer says so.
+
+        @param parts that each request of the first layer is split into */
+    void run(std::size_t layers, std::size_t each, double bytes, std::size_t parts = 1)
     {
         std::size_t under_way = 0;
-        const std::size_t count = layers * each;
+        std::vector<request> planned;
+        for (std::size_t layer = 0; layer < layers; ++layer) {
+            const std::size_t n = layer == 0 ? parts : 1;
+            planned.resize(planned.size() + n * each, {0, bytes / static_cast<double>(n), layer});
+        }
+        const std::size_t count = planned.size();
         for (double now = 0; now < 1000; now += step) {
-            const auto size = static_cast<std::uint64_t>(bytes);
-            while (requests.size() < count && under_way < 64 &&
-                   ((pacer.known().bytes_per_second <= 0 && requests.size() % each != 0) ||
-                    pacer.next(size, got(), at(now)) <= at(now))) {
-                CHECK(pacer.sent(size, got(), at(now)) == requests.size());
-                requests.push_back({now, bytes});
+            for (std::size_t i = requests.size(); i < count && under_way < 64; ++i) {
+                const auto size = static_cast<std::uint64_t>(planned[i].left);
+                const bool together = i != 0 && planned[i].layer == planned[i - 1].layer;
+                if (!(together && pacer.known().bytes_per_second <= 0) &&
+                    pacer.next(size, got(), at(now)) > at(now))
+                    break;
+                CHECK(pacer.sent(size, got(), at(now)) == i);
+                requests.push_back(planned[i]);
+                requests.back().sent = now;
                 most_under_way = std::max(most_under_way, ++under_way);
             }
             double busy = 0;
@@ -70,11 +82,12 @@ struct link {
         }
         FAIL("not in time");
     }
-    [[nodiscard]] double layer_ready(std::size_t layer, std::size_t each) const
+    [[nodiscard]] double layer_ready(std::size_t layer) const
     {
         double last = 0;
-        for (std::size_t i = layer * each; i < (layer + 1) * each; ++i)
-            last = std::max(last, requests[i].arrived);
+        for (const request& r : requests)
+            if (r.layer == layer)
+                last = std::max(last, r.arrived);
         return last;
     }
     /** What part of the link was used from the first request to the last byte, but for the first latency. */
@@ -186,9 +199,9 @@ TEST_CASE("a shared link is filled, and layers arrive one after the other")
             CHECK(warm.used(bytes) > (each == 1 ? 0.85 : 0.95));
             // The first layer is not much later than on a link of its own.
             const double alone = latency + static_cast<double>(each) * bytes / rate;
-            CHECK(warm.layer_ready(0, each) < alone * (each == 32 ? 1.15 : 1.6) + latency);
+            CHECK(warm.layer_ready(0) < alone * (each == 32 ? 1.15 : 1.6) + latency);
             for (std::size_t i = 1; i < 8; ++i)
-                CHECK(warm.layer_ready(i, each) > warm.layer_ready(i - 1, each));
+                CHECK(warm.layer_ready(i) > warm.layer_ready(i - 1));
         }
 }
 
@@ -211,6 +224,49 @@ TEST_CASE("where each connection gets only so much, as many are used as bring mo
     slow.run(128, 8, 8e6);
     CHECK(slow.most_under_way > 48);
     CHECK(slow.used(8e6) > 0.65);
+}
+
+TEST_CASE("the first layer comes hardly later than alone, however large, where it is split as is said")
+{
+    constexpr double rate = 12.5e9, latency = 0.001, bytes = 8.4e6;
+    for (const double connection : {2.7e9, 4e9})
+        for (const std::size_t each : {1U, 2U, 7U, 28U, 56U}) {
+            CAPTURE(connection);
+            CAPTURE(each);
+            const auto late = [&](bool split) {
+                load_pacer::knowledge known{0, std::chrono::milliseconds(1)};
+                double out = 0;
+                for (int load = 0; load < 4; ++load) { // the later ones know the link
+                    link l{rate, latency, connection, load_pacer(known)};
+                    l.step = 1e-5;
+                    const double layer = static_cast<double>(each) * bytes;
+                    const auto most =
+                        static_cast<double>(known.first_request_bytes(static_cast<std::uint64_t>(layer)));
+                    l.run(12, each, bytes,
+                          split && most < bytes ? static_cast<std::size_t>(std::ceil(bytes / most)) : 1);
+                    known = l.pacer.known();
+                    out = l.layer_ready(0) - latency - layer / rate;
+                    if (load > 0)
+                        CHECK(known.of_one < 1.1 * connection); // small requests make nobody believe in more
+                }
+                return out;
+            };
+            CHECK(late(true) < 0.002);
+            CHECK(late(true) < late(false) / 3);
+        }
+}
+
+TEST_CASE("the first layer is not split where one connection fills the link, or nothing is known")
+{
+    constexpr auto whole = std::numeric_limits<std::uint64_t>::max();
+    using known = load_pacer::knowledge;
+    constexpr auto ms = std::chrono::milliseconds(1);
+    CHECK(known{}.first_request_bytes(100'000'000) == whole);
+    CHECK(known{500e6, 10 * ms, 500e6}.first_request_bytes(100'000'000) == whole);
+    // Over four connections; no longer on the way than the answer takes; and not too small to be worth it.
+    CHECK(known{12e9, 10 * ms, 3e9}.first_request_bytes(8'000'000) == 2'000'000);
+    CHECK(known{12e9, 2 * ms, 3e9}.first_request_bytes(100'000'000) == 6'000'000);
+    CHECK(known{12e9, duration::zero(), 3e9}.first_request_bytes(100'000'000) == load_pacer::worth_a_request);
 }
 
 TEST_CASE("a link that became slower, or faster, is followed")

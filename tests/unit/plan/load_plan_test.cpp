@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <random>
 
 namespace load_plan_test {
@@ -69,7 +70,10 @@ void check_plan(const load_plan& plan, const kv_geometry& g, std::span<const sto
             const bool sound = fetch.range.size == std::uint64_t{fetch.layers} * fetch.chunks * record &&
                                fetch.range.end() <= object &&
                                fetch.whole_object == (fetch.range == byte_range{0, object});
-            const bool small = fetch.range.size <= options.max_request_bytes || fetch.range.size == record;
+            const std::uint64_t most = index == 0 && at.segment
+                                           ? std::min(options.first_request_bytes, options.max_request_bytes)
+                                           : options.max_request_bytes;
+            const bool small = fetch.range.size <= most || fetch.range.size == record;
             REQUIRE(inside);
             REQUIRE(sound);
             REQUIRE(small);
@@ -184,6 +188,34 @@ TEST_CASE("no request is larger than staging can lend")
     check_plan(*plan, llama_8b, runs, options);
     options.max_request_bytes = 0;
     check_plan(*plan_load(llama_8b, runs, options), llama_8b, runs, options);
+}
+
+TEST_CASE("the first layer alone may be split over more requests, in parts of nearly one size")
+{
+    const std::uint64_t record = record_bytes(llama_8b);
+    load_plan_options options;
+    options.first_request_bytes =
+        10 * record + 17; // of 32 chunks 4 requests, of 8 each rather than 10, 10, 10 and 2
+    const std::vector<stored_run> runs = {segment(0, 32, 0, 32), {32, 2, {layout::chunk_objects}}};
+    const auto plan = plan_load(llama_8b, runs, options);
+    REQUIRE(plan.ok());
+    CHECK(plan->groups[0].fetches == 4 + 2);
+    for (std::size_t i = 0; i < 4; ++i)
+        CHECK(plan->fetches[i].chunks == 8);
+    CHECK(plan->groups[1].fetches == 1 + 2);
+    check_plan(*plan, llama_8b, runs, options);
+
+    options.first_layer = 5; // the first that is fetched
+    CHECK(plan_load(llama_8b, runs, options)->groups[0].fetches == 4 + 2);
+    options.first_layer = 0;
+    options.max_request_bytes = 7 * record;
+    CHECK(plan_load(llama_8b, runs, options)->groups[0].fetches == 5 + 2);
+    options.max_request_bytes = load_plan_options().max_request_bytes;
+    options.first_request_bytes = 0;
+    CHECK(plan_load(llama_8b, runs, options)->groups[0].fetches == 32 + 2);
+    options.layer_by_layer = false; // whoever needs all of it has no first layer
+    CHECK(plan_load(llama_8b, runs, options)->fetches ==
+          plan_load(llama_8b, runs, {.layer_by_layer = false})->fetches);
 }
 
 TEST_CASE("each limit bounds a group")
@@ -334,6 +366,8 @@ TEST_CASE("random plans fetch every wanted layer of every wanted chunk once, in 
         options.first_chunk = below(2) == 0 ? 0 : below(static_cast<std::uint32_t>(chunks) + 1);
         if (below(2) == 0)
             options.max_request_bytes = record_bytes(g) * below(40);
+        if (below(2) == 0)
+            options.first_request_bytes = record_bytes(g) * below(20);
         const auto plan = plan_load(g, runs, options);
         REQUIRE(plan.ok());
         check_plan(*plan, g, runs, options);

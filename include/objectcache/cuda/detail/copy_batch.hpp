@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/cuda/detail/copy_rows.hpp>
 #include <objectcache/device/device.hpp>
 
 #include <cstddef>
@@ -12,8 +13,8 @@
 
 namespace objectcache::cuda::detail {
 
-/** Enqueue copies of any kind of memory, with one call where runtime and driver have one for that (CUDA 12.8). */
-inline cudaError_t enqueue_copies(std::span<const copy_op> ops, cudaStream_t stream) noexcept
+/** Enqueue copies of any kind of memory one by one, or with one call where runtime and driver have one for that (CUDA 12.8). */
+inline cudaError_t enqueue_batch(std::span<const copy_op> ops, cudaStream_t stream) noexcept
 {
 #if CUDART_VERSION >= 12080
     // Of one copy the plain call is the shorter way; the default stream takes no batch.
@@ -57,6 +58,31 @@ inline cudaError_t enqueue_copies(std::span<const copy_op> ops, cudaStream_t str
             error != cudaSuccess)
             return error;
     return cudaSuccess;
+}
+
+/** The same, with one call for each run of operations that are rows (copy_rows): of a segment's slices, whose K are all
+    equally far apart, and their V, that is two calls instead of two entries of a batch for each slice. */
+inline cudaError_t enqueue_copies(std::span<const copy_op> ops, cudaStream_t stream) noexcept
+{
+    std::size_t single = 0; // leading operations that are not enqueued yet, and no rows
+    while (single < ops.size()) {
+        const copy_rows r = leading_rows(ops.subspan(single));
+        if (r.rows < least_rows) {
+            ++single;
+            continue;
+        }
+        if (single != 0)
+            if (const cudaError_t error = enqueue_batch(ops.first(single), stream); error != cudaSuccess)
+                return error;
+        if (const cudaError_t error =
+                cudaMemcpy2DAsync(r.destination, r.destination_pitch, r.source, r.source_pitch, r.width,
+                                  r.rows, cudaMemcpyDefault, stream);
+            error != cudaSuccess)
+            return error;
+        ops = ops.subspan(single + r.rows);
+        single = 0;
+    }
+    return ops.empty() ? cudaSuccess : enqueue_batch(ops, stream);
 }
 
 } // namespace objectcache::cuda::detail

@@ -94,8 +94,9 @@ struct pipeline_context {
     /** What a load found of the link. Its latency is what matches see, also while the load went on. */
     void learn(const load_pacer::knowledge& seen) noexcept
     {
-        link.bytes_per_second = seen.bytes_per_second;
-        link.of_one = seen.of_one;
+        const duration latency = link.latency;
+        link = seen;
+        link.latency = latency;
     }
     /** A request that brought nothing took so long. */
     void saw_latency(duration took) noexcept

@@ -72,14 +72,22 @@ public:
         return complete_ ? error_code() : make_error_code(errc::exhausted);
     }
 
-    /** For engines with threads of their own: until the layer is ready or lost, as it is soon after `until`. */
-    [[nodiscard]] error_code wait_blocking(layer_id layer, std::uint32_t pass, deadline until)
+    /** For engines with threads of their own: until the layer is ready or lost, as it is soon after `until`.
+
+        @param tell called if there is something to wait for */
+    template <class Tell>
+    [[nodiscard]] error_code wait_blocking(layer_id layer, std::uint32_t pass, deadline until, Tell tell)
     {
         if (const error_code none = missing(layer, pass))
             return none;
         layer_state& mine = at(layer, pass);
         const duration left = later(until.at(), slack) - time_.now();
         std::unique_lock lock(mutex_);
+        if (!mine.announced) {
+            lock.unlock();
+            tell();
+            lock.lock();
+        }
         // Who calls this may be what keeps the executor from running: then nobody announces anything.
         if (!changed_.wait_until(lock, later(std::chrono::steady_clock::now(), left),
                                  [&] { return mine.announced; }))

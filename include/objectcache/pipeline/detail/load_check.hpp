@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <objectcache/kv/format.hpp>
 #include <objectcache/kv/pages.hpp>
 #include <objectcache/pipeline/detail/layer_slots.hpp>
 #include <objectcache/pipeline/match.hpp>
 #include <objectcache/pipeline/options.hpp>
+#include <objectcache/plan/load_pacer.hpp>
 #include <objectcache/plan/load_plan.hpp>
 
 #include <algorithm>
@@ -43,9 +45,10 @@ namespace objectcache::detail {
     return {};
 }
 
-/** How its reads are planned, in a cache with these options. Pure. */
-[[nodiscard]] inline load_plan_options plan_of(const load_options& how, const cache_options& own,
-                                               const layer_slots& slots)
+/** How its reads are planned, in a cache with these options over such a link. Pure. */
+[[nodiscard]] inline load_plan_options plan_of(const prefix_match& matched, const load_options& how,
+                                               const cache_options& own, const layer_slots& slots,
+                                               const load_pacer::knowledge& link)
 {
     load_plan_options out;
     out.layer_by_layer = how.layer_by_layer;
@@ -54,6 +57,9 @@ namespace objectcache::detail {
     out.coalesce_bytes = own.coalesce_bytes;
     out.max_group_bytes = own.staging_bytes;
     out.max_request_bytes = own.staging_bytes / 2;
+    if (own.pace_layers)
+        out.first_request_bytes = link.first_request_bytes(record_bytes(matched.geometry) *
+                                                           (matched.chunks.size() - how.first_chunk));
     // With few slots a group waits for the memory of as many layers at once: half of them, so that the other half can
     // compute meanwhile.
     if (slots.reused())

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <objectcache/kv/format.hpp>
-#include <objectcache/kv/object_key.hpp>
 #include <objectcache/kv/pages.hpp>
 #include <objectcache/pipeline/detail/arrival.hpp>
 #include <objectcache/pipeline/detail/child.hpp>
@@ -12,6 +11,7 @@
 #include <objectcache/pipeline/detail/load_check.hpp>
 #include <objectcache/pipeline/detail/pacing.hpp>
 #include <objectcache/pipeline/detail/page_mover.hpp>
+#include <objectcache/pipeline/detail/usable_prefix.hpp>
 #include <objectcache/pipeline/load_report.hpp>
 #include <objectcache/pipeline/match.hpp>
 #include <objectcache/plan/load_plan.hpp>
@@ -47,7 +47,6 @@ public:
         , match_(std::move(matched))
         , pages_(std::move(pages))
         , options_(options)
-        , keys_{context_->options.key_prefix, match_.scope}
         , work_(context_->executor)
         , settled_(context_->executor)
         , until_(context_->in(options.timeout > duration::zero() ? options.timeout
@@ -55,7 +54,7 @@ public:
         , layers_(context_->executor, context_->owner, match_.geometry.layers, options_.passes,
                   match_.chunks.size() - std::min(options_.first_chunk, match_.chunks.size()), std::move(row))
         , slots_{match_.geometry.layers, options_.passes, pages_.layer_slots(), options_.first_layer}
-        , usable_(match_.chunks.size())
+        , usable_(*context_, match_)
         , mover_(context_->owner, copy_queue::load, pages_)
         , pacing_(context_->executor, context_->link)
     {}
@@ -86,6 +85,7 @@ public:
         layer_state& mine = layers_.at(layer, pass);
         if (mine.timing.waited_from == time_point())
             mine.timing.waited_from = context_->time.now();
+        stand_still(mine);
         const error_code ec = co_await mine.ready.wait();
         if (mine.timing.waited_to == time_point())
             mine.timing.waited_to = context_->time.now();
@@ -110,8 +110,7 @@ public:
         }
         if (ec) {
             // Who looks at nothing but the report must not store what was never computed.
-            if (first_failure_.ok())
-                first_failure_ = status(ec, "compute of layer " + std::to_string(layer));
+            usable_.fail(status(ec, "compute of layer " + std::to_string(layer)));
             co_return ec;
         }
         layer_state& mine = layers_.at(layer, pass);
@@ -122,7 +121,14 @@ public:
 
     error_code wait_blocking(layer_id layer, std::uint32_t pass)
     {
-        return layers_.wait_blocking(layer, pass, until_);
+        return layers_.wait_blocking(layer, pass, until_, [&] {
+            try {
+                asio::post(executor(), [self = this->shared_from_this(), layer, pass] {
+                    self->stand_still(self->layers_.at(layer, pass));
+                });
+            } catch (...) { // no memory: it is seen a little later
+            }
+        });
     }
     error_code gate(layer_id layer, std::uint32_t pass, typename Device::stream_ref stream)
     {
@@ -133,11 +139,13 @@ public:
     {
         auto keep = this->shared_from_this();
         load_report out;
+        for (std::size_t v = 0; v < layers_.size(); ++v)
+            stand_still(layers_[v]);
         if (error_code ec = co_await settled_.wait()) {
             out.failed = ec;
             co_return out;
         }
-        out.failed = first_failure_;
+        out.failed = usable_.failure();
         out.usable_tokens = usable_tokens();
         out.requests = requests_;
         out.bytes = bytes_;
@@ -148,7 +156,7 @@ public:
 
     [[nodiscard]] std::size_t usable_tokens() const noexcept
     {
-        return usable_.load(std::memory_order_acquire) * match_.geometry.tokens_per_chunk;
+        return usable_.chunks() * match_.geometry.tokens_per_chunk;
     }
 
     /** Stop waiting: every layer that is not ready fails with `why` now. What is owned is given back when sockets and
@@ -160,10 +168,10 @@ public:
         stopped_ = true;
         stop_reason_ = std::move(why);
         if (!layers_.complete())
-            fail_chunk(options_.first_chunk, stop_reason_);
+            usable_.end_before(options_.first_chunk, stop_reason_);
         for (std::size_t v = 0; v < layers_.size(); ++v)
             if (!layers_[v].ready.is_set()) {
-                fail_chunk(options_.first_chunk, stop_reason_);
+                usable_.end_before(options_.first_chunk, stop_reason_);
                 announce(v, stop_reason_.code());
             }
         pacing_.stop();
@@ -202,7 +210,7 @@ private:
             layer_state& layer = layers_[v];
             if (layer.to_end != 0 && !layer.failed) {
                 layer.failed = make_error_code(errc::exhausted);
-                fail_chunk(options_.first_chunk, status(errc::exhausted));
+                usable_.end_before(options_.first_chunk, status(errc::exhausted));
             }
             announce(v, layer.failed);
         }
@@ -217,8 +225,9 @@ private:
         context& shared = *self->context_;
         if (self->match_.empty())
             co_return;
-        const auto plan = plan_load(self->match_.geometry, self->match_.runs,
-                                    plan_of(self->options_, shared.options, self->slots_));
+        const auto plan = plan_load(
+            self->match_.geometry, self->match_.runs,
+            plan_of(self->match_, self->options_, shared.options, self->slots_, self->pacing_.known()));
         if (!plan) {
             self->give_up(plan.error());
             co_return;
@@ -226,8 +235,11 @@ private:
         for (std::uint32_t pass = 0; pass < self->options_.passes; ++pass) {
             for (const layer_group& group : plan->groups) {
                 const std::size_t first = self->layers_.index_of(group.first_layer, pass);
-                if (first >= shared.options.prefetch_depth)
-                    (void)co_await self->layers_[first - shared.options.prefetch_depth].ready.wait();
+                if (first >= shared.options.prefetch_depth) {
+                    layer_state& before = self->layers_[first - shared.options.prefetch_depth];
+                    self->stand_still(before);
+                    (void)co_await before.ready.wait();
+                }
                 for (const load_fetch& fetch : plan->fetches_of(group)) {
                     const bool begins = &fetch == &plan->fetches_of(group).front();
                     if (shared.options.pace_layers)
@@ -257,6 +269,8 @@ private:
         // In this order everywhere (store_state too): who has a request must not wait for staging, or those who have the
         // staging may wait for the request.
         const auto size = static_cast<std::size_t>(fetch.range.size);
+        if (context_->staging.in_use() + size > context_->staging.capacity())
+            context_->events.hurry(event_kind::load_copy);
         auto lent = co_await context_->staging.acquire(size, priority::load, until_);
         if (!lent)
             co_return lent.error();
@@ -284,7 +298,7 @@ private:
         } catch (...) { // no memory
             intact = 0;
             ended = status(errc::exhausted);
-            self->fail_chunk(fetch.chunk, ended);
+            self->usable_.end_before(fetch.chunk, ended);
         }
         if (coming)
             coming->over = true;
@@ -305,7 +319,8 @@ private:
         try {
             // The device may touch the lease: nothing may end this coroutine before the device is past it.
             co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-            device_error = co_await shared.events.wait(behind, event_kind::load_copy);
+            device_error =
+                co_await shared.events.wait(behind, event_kind::load_copy, self->haste(fetch, pass));
         } catch (...) {
             device_error = shared.wait_out(behind);
         }
@@ -313,10 +328,28 @@ private:
         if (coming->refused)
             device_error = coming->refused;
         if (device_error)
-            self->fail_chunk(fetch.chunk, status(device_error, "copy to device"));
+            self->usable_.end_before(fetch.chunk, status(device_error, "copy to device"));
         const error_code failed = device_error ? device_error : ended.code();
         for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
             self->parts_ended(self->layers_.index_of(l, pass), fetch.chunks, failed);
+    }
+
+    /** Somebody waits on the host until the layer is ready: see it as soon as it is. */
+    void stand_still(layer_state& layer)
+    {
+        if (layer.ready.is_set() || std::exchange(layer.awaited, true))
+            return;
+        context_->events.hurry(event_kind::load_copy);
+    }
+    /** What the end of this fetch's copies is waited for. Where the device opens the gates, often nothing but the memory. */
+    [[nodiscard]] event_haste haste(const load_fetch& fetch, std::uint32_t pass)
+    {
+        if (context_->staging.waiters() != 0)
+            return event_haste::at_once;
+        for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l)
+            if (layers_.at(l, pass).to_be_seen())
+                return event_haste::at_once;
+        return event_haste::at_leisure;
     }
 
     /** The network's part of a transfer: `intact` chunks of it have come, and `ended` says why it is not all of them. */
@@ -332,7 +365,7 @@ private:
         ++requests_;
         bool complete = false;
         try {
-            std::string key = key_of(fetch);
+            std::string key = usable_.key_of(fetch);
             auto more = [self = this->shared_from_this(), fetch, pass](std::shared_ptr<arrival> what) {
                 asio::post(self->executor(),
                            [self, fetch, pass, what] { self->copy_arrived(*what, fetch, pass); });
@@ -399,16 +432,9 @@ private:
         if (status why = stopping(); !why.ok())
             return why;
         // A prefix with a hole ends at the hole: what lies behind is not read for the layers that follow.
-        if (fetch.chunk >= usable_.load(std::memory_order_relaxed))
-            return first_failure_;
+        if (fetch.chunk >= usable_.chunks())
+            return usable_.failure();
         return {};
-    }
-
-    [[nodiscard]] std::string key_of(const load_fetch& f) const
-    {
-        const chunk_place& at = match_.runs[f.run].place;
-        return at.segment ? at.segment->key
-                          : record_key(keys_, at.where, match_.chunks[f.chunk], f.first_layer);
     }
 
     /** Wait until the engine is done with the layer whose memory this fetch takes. */
@@ -423,19 +449,9 @@ private:
     /** Chunk `chunk` of `fetch` is the first that did not arrive. */
     void note(const load_fetch& fetch, std::size_t chunk, const status& why)
     {
-        // Only the first to find a hole, and only what was read: a refused or given up load says nothing about the store.
-        if (!stopped_ && chunk < usable_.load(std::memory_order_relaxed)) {
-            const stored_run& run = match_.runs[fetch.run];
-            const bool segment = run.place.where == layout::segment_objects;
-            const std::string key =
-                segment ? run.place.segment->key : commit_key(keys_, run.place.where, match_.chunks[chunk]);
-            // Of a segment all that was matched: whoever stores it again replaces the whole of it.
-            if (context_->lost(key, why, run.place.where != layout::layer_objects))
-                for (std::size_t i = segment ? run.first : chunk; i < (segment ? run.end() : fetch.end());
-                     ++i)
-                    context_->index.forget(match_.chunks[i]);
-        }
-        fail_chunk(chunk, why);
+        if (!stopped_) // a load that was refused or given up says nothing about the store
+            usable_.lost(fetch, chunk, why);
+        usable_.end_before(chunk, why);
     }
 
     /** The parts of `fetch` end here; nothing was enqueued for them. */
@@ -445,14 +461,6 @@ private:
             layers_.parts_enqueued(layers_.index_of(l, pass), fetch.chunks);
             parts_ended(layers_.index_of(l, pass), fetch.chunks, failed);
         }
-    }
-
-    void fail_chunk(std::size_t chunk, const status& why)
-    {
-        if (first_failure_.ok())
-            first_failure_ = why;
-        if (chunk < usable_.load(std::memory_order_relaxed))
-            usable_.store(chunk, std::memory_order_release);
     }
 
     void parts_ended(std::size_t v, std::size_t parts, error_code failed)
@@ -474,17 +482,15 @@ private:
     prefix_match match_;
     kv_pages pages_;
     load_options options_;
-    key_space keys_;
     task_group work_;
     latch settled_;
     deadline until_;
     layer_board<Device> layers_;
     layer_slots slots_;
-    std::atomic<std::size_t> usable_; // chunks before the first hole
+    usable_prefix<context> usable_;
     page_mover<Device> mover_;
     std::atomic<std::uint64_t> flow_ = 0; // bytes of all requests, as they come
     pacing pacing_;
-    status first_failure_;
     bool stopped_ = false;
     status stop_reason_;
     std::uint64_t requests_ = 0, bytes_ = 0;

@@ -75,13 +75,17 @@ struct load_planner {
             std::clamp<std::uint64_t>(by_size, 1, options.max_layers_per_group));
     }
 
-    /** Chunks of one request to a run. */
-    [[nodiscard]] std::size_t chunks_at_once(const stored_run& run) const noexcept
+    /** Chunks of one request to a run: as nearly the same number in all of them as can be. */
+    [[nodiscard]] std::size_t chunks_at_once(const stored_run& run, bool first_group) const noexcept
     {
         if (!run.place.segment)
             return 1;
-        return static_cast<std::size_t>(
-            std::clamp<std::uint64_t>(options.max_request_bytes / record(), 1, run.chunks));
+        std::uint64_t most = options.max_request_bytes;
+        if (first_group && options.layer_by_layer)
+            most = std::min(most, options.first_request_bytes);
+        const std::uint64_t fit = std::clamp<std::uint64_t>(most / record(), 1, run.chunks);
+        const std::uint64_t requests = (run.chunks + fit - 1) / fit;
+        return static_cast<std::size_t>((run.chunks + requests - 1) / requests);
     }
 
     /** Layers of one request to a run, in a group of so many. */
@@ -105,7 +109,7 @@ struct load_planner {
         for (std::size_t r = 0; r < wanted.size(); ++r) {
             const stored_run& run = wanted[r];
             const std::uint32_t at_once = layers_at_once(run, group.layers);
-            const std::size_t step = chunks_at_once(run);
+            const std::size_t step = chunks_at_once(run, out.groups.empty());
             for (std::size_t chunk = run.first; chunk < run.end(); chunk += step)
                 for (std::uint32_t done = 0; done < group.layers; done += at_once) {
                     load_fetch fetch;
