@@ -74,6 +74,7 @@ int main(int argc, char** argv)
         ->capture_default_str();
     app.add_flag("--anonymous", options.allow_anonymous, "also carry out unsigned requests");
     app.add_option("--threads", options.threads)->check(CLI::Range(1, 256))->capture_default_str();
+    app.add_flag("--poll", options.poll, "threads never sleep: exact latency and rate, a core each");
     app.add_flag("--tls", tls, "serve HTTPS with a certificate made for this run, printed at the start");
     auto* const certificate_option =
         app.add_option("--certificate", certificate_file, "serve HTTPS with this PEM file")

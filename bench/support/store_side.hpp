@@ -89,6 +89,7 @@ public:
             how.tls = certificate_ =
                 checked(oc::testing::self_signed_certificate("127.0.0.1"), "certificate");
         const unsigned others = cores_beside(s);
+        how.poll = others != 0; // a core each is theirs, and the link is to be what it is said to be
         const on_cores apart(others, others != 0 ? s.server_threads : 0);
         server_.emplace(checked(oc::testing::s3_server::start(std::move(how)), "server"));
     }
@@ -153,6 +154,7 @@ public:
     }
 
     [[nodiscard]] cache& get() noexcept { return *cache_; }
+    [[nodiscard]] asio::any_io_executor executor() { return own_.get_executor(); }
     [[nodiscard]] tier& store() noexcept { return *tier_; }
     /** What the store costs over its link as it is now. */
     [[nodiscard]] oc::result<oc::storage_costs> costs()

@@ -213,19 +213,24 @@ inline sample from_store(const host& h, cache_side& side, const oc::scope& where
     sample out;
     const auto before = side.used();
     const auto began = steady::now();
-    // The prefix is what is shared; one token more, because a match leaves at least one to compute.
-    auto match = side.get().match(where, prompt.first(first + 1), asio::use_future).get();
-    out.match_ms = ms_since(began);
-    if (match.tokens() != first)
-        throw std::runtime_error(std::to_string(match.tokens()) + " of " + std::to_string(first) +
-                                 " tokens were found: " + match.ended_by.message());
     oc::load_options how;
     how.layer_by_layer = what.layerwise;
     how.first_layer = what.near;
     how.first_chunk = what.first_chunk;
-    // Before the passes, whose token ids are on the device before the first bytes of KV, which come a latency later.
-    const auto load_began = steady::now();
-    auto load = side.get().load(match, h.kv.pages(what.tokens_per_chunk), how);
+    steady::time_point load_began;
+    // On the cache's own thread, and one after the other: no thread has to be woken in between. The load begins before the
+    // passes, whose token ids are on the device before the first bytes of KV, which come a latency later.
+    const auto begin = [&]() -> asio::awaitable<cache_side::cache::load_type> {
+        // The prefix is what is shared; one token more, because a match leaves at least one to compute.
+        auto match = co_await side.get().match(where, prompt.first(first + 1), asio::use_awaitable);
+        out.match_ms = ms_since(began);
+        if (match.tokens() != first)
+            throw std::runtime_error(std::to_string(match.tokens()) + " of " + std::to_string(first) +
+                                     " tokens were found: " + match.ended_by.message());
+        load_began = steady::now();
+        co_return side.get().load(match, h.kv.pages(what.tokens_per_chunk), how);
+    };
+    auto load = asio::co_spawn(side.executor(), begin, asio::use_future).get();
     if (what.first_chunk != 0)
         h.pass(prompt.first(what.first_chunk * what.tokens_per_chunk), 0).run();
     auto p = h.pass(prompt, first);

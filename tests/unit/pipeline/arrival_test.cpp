@@ -3,6 +3,9 @@
 
 #include <objectcache/kv/hash_chain.hpp>
 
+#include <objectcache/testing/manual_clock.hpp>
+
+#include <boost/asio/io_context.hpp>
 #include <doctest/doctest.h>
 #include <support/kv_fixture.hpp>
 
@@ -17,6 +20,8 @@ namespace arrival_test {
 struct fixture {
     static constexpr std::uint32_t chunks = 5, layers = 2;
 
+    asio::io_context io;
+    testing::manual_clock& time = asio::make_service<testing::manual_clock>(io);
     kv_geometry shape = kv_fixture::geometry();
     std::size_t record = static_cast<std::size_t>(record_bytes(shape));
     prefix_match match;
@@ -55,7 +60,7 @@ struct fixture {
 
     void begin(std::size_t step)
     {
-        coming = std::make_shared<detail::arrival>(match, fetch, staging, step, flow,
+        coming = std::make_shared<detail::arrival>(time, match, fetch, staging, step, flow,
                                                    [this](std::shared_ptr<detail::arrival> who) {
                                                        CHECK(who == coming);
                                                        ++notices;
@@ -66,6 +71,17 @@ struct fixture {
         return coming->slices(what, limit).size();
     }
 };
+
+TEST_CASE_FIXTURE(fixture, "when the first bytes came is kept, whatever comes then")
+{
+    CHECK_FALSE(coming->begun());
+    time.advance(std::chrono::milliseconds(2));
+    const time_point then = time.now();
+    coming->arrived(1);
+    time.advance(std::chrono::milliseconds(2));
+    coming->arrived(record);
+    CHECK(coming->begun() == then);
+}
 
 TEST_CASE_FIXTURE(fixture,
                   "whole records are handed on in runs, each once, with a notice when a run is worth it")

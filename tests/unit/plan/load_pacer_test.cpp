@@ -134,6 +134,25 @@ TEST_CASE("the latency is not taken for transfer, a failure teaches nothing, and
     CHECK(quick.next(1000, 3000, at(1)) <= at(1.001));
 }
 
+TEST_CASE("how long answers take to begin is learnt from them, and a slow one among them counts little")
+{
+    load_pacer pacer;
+    const auto answer = [&](double after) {
+        pacer.answered(pacer.sent(1000, 0, at(0)), at(after));
+        return seconds(pacer.known().latency).count();
+    };
+    CHECK(answer(0.001) == doctest::Approx(0.001));
+    CHECK(answer(0.1) < 0.0011);
+    for (int i = 0; i < 200; ++i)
+        (void)answer(i % 2 == 0 ? 0.002 : 0.003); // the matches' questions were answered sooner
+    CHECK(answer(0.002) == doctest::Approx(0.002).epsilon(0.15));
+    for (int i = 0; i < 40; ++i)
+        (void)answer(0.0005);
+    CHECK(answer(0.0005) == doctest::Approx(0.0005).epsilon(0.1));
+    CHECK(answer(0) == 0); // a store in memory
+    CHECK(answer(0.001) == doctest::Approx(0.001));
+}
+
 TEST_CASE("a rate that was low because nothing more was to be sent is not believed")
 {
     load_pacer pacer({1e6, std::chrono::milliseconds(1), 1e6});

@@ -217,6 +217,11 @@ TEST_CASE("latency and link take at least the time they say, and both directions
 {
     s3_server_options options;
     options.threads = 2;
+    SUBCASE("of threads that sleep") {}
+    SUBCASE("of threads that look for work")
+    {
+        options.poll = true;
+    }
     s3_server server = server_with_bucket(options);
     const std::string body = distinct_text(200'000);
     REQUIRE(server.put("kv-test", "k", bytes_of(body)).ok());

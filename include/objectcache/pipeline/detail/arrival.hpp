@@ -2,6 +2,7 @@
 #pragma once
 
 #include <objectcache/core/read_observer.hpp>
+#include <objectcache/io/clock.hpp>
 #include <objectcache/kv/format.hpp>
 #include <objectcache/kv/pages.hpp>
 #include <objectcache/pipeline/match.hpp>
@@ -14,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,12 +39,20 @@ public:
     /** Another run may be taken. Called on the tier's thread. */
     using notice = std::function<void(std::shared_ptr<arrival>)>;
 
+    /** Of so many bytes, the step with which they are copied on while they come: half of them, so that little is left to do behind
+        the last; but so many that copies reach the rate of large ones. */
+    [[nodiscard]] static constexpr std::size_t worth_copying(std::size_t bytes) noexcept
+    {
+        return std::max(std::size_t{1} << 20, bytes / 2);
+    }
+
     /** @param match outlives this.
         @param step bytes that make a run worth a notice
-        @param flow counts what is received, of all requests of the load; outlives this */
-    arrival(const prefix_match& match, const load_fetch& fetch, byte_span staging, std::size_t step,
-            std::atomic<std::uint64_t>& flow, notice more)
-        : match_(match)
+        @param flow counts what is received, of all requests of the load; outlives this, as `time` does */
+    arrival(const clock& time, const prefix_match& match, const load_fetch& fetch, byte_span staging,
+            std::size_t step, std::atomic<std::uint64_t>& flow, notice more)
+        : time_(time)
+        , match_(match)
         , fetch_(fetch)
         , bytes_(staging)
         , record_(static_cast<std::size_t>(record_bytes(match.geometry)))
@@ -53,6 +63,8 @@ public:
 
     void arrived(std::size_t bytes) noexcept override
     {
+        if (begun_ == time_point())
+            begun_ = time_.now();
         if (bytes < told_) {
             const std::lock_guard lock(mutex_);
             ++edition_;
@@ -85,6 +97,12 @@ public:
     {
         over = true;
         count(complete ? bytes_.size() : 0);
+    }
+
+    /** When the first bytes came, if the read has ended and any did. */
+    [[nodiscard]] std::optional<time_point> begun() const noexcept
+    {
+        return begun_ == time_point() ? std::nullopt : std::optional(begun_);
     }
 
     /** What was verified since the last call, or since the beginning if the bytes came again. */
@@ -167,6 +185,7 @@ private:
         }
     }
 
+    const clock& time_;
     const prefix_match& match_;
     const load_fetch fetch_;
     const byte_span bytes_;
@@ -175,7 +194,8 @@ private:
     std::atomic<std::uint64_t>& flow_;
     const notice more_;
 
-    std::size_t told_ = 0, announced_ = 0; // the tier's thread alone
+    time_point begun_{};                   // the tier's thread alone, until the read has ended
+    std::size_t told_ = 0, announced_ = 0; // likewise
     bool broken_ = false;                  // likewise: a record that is not what it should be
 
     std::mutex mutex_;

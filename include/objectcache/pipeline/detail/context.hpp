@@ -91,18 +91,13 @@ struct pipeline_context {
             index.mark_unknown(key, time.now());
         return corrupt || absent || unknown;
     }
-    /** What a load found of the link. Its latency is what matches see, also while the load went on. */
-    void learn(const load_pacer::knowledge& seen) noexcept
-    {
-        const duration latency = link.latency;
-        link = seen;
-        link.latency = latency;
-    }
-    /** A request that brought nothing took so long. */
+    /** What a load found of the link. */
+    void learn(const load_pacer::knowledge& seen) noexcept { link = seen; }
+    /** A request that brought nothing took so long: the best there is to know before the first load. */
     void saw_latency(duration took) noexcept
     {
-        link.latency =
-            link.latency == duration::zero() ? took : std::min(took, link.latency + link.latency / 8);
+        if (link.bytes_per_second <= 0)
+            link.latency = link.latency == duration::zero() ? took : std::min(took, link.latency);
     }
     /** Stand still until the device is past `behind`. For when there is no memory for a wait that lets others work: the
         device may touch what the event guards, and nothing else is known to be safe. */

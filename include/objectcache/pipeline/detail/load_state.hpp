@@ -179,10 +179,6 @@ public:
     }
 
 private:
-    // What is copied on at once while a read goes on: where copies reach the rate of large ones, and little is left to do
-    // behind a request's last byte.
-    static constexpr std::size_t copy_bytes = std::size_t{1} << 20;
-
     static asio::awaitable<void> run(std::shared_ptr<load_state> self, status refused)
     {
         cache_counters::add(self->context_->counters.loads);
@@ -370,7 +366,8 @@ private:
                 asio::post(self->executor(),
                            [self, fetch, pass, what] { self->copy_arrived(*what, fetch, pass); });
             };
-            coming = std::make_shared<arrival>(match_, fetch, into, copy_bytes, flow_, std::move(more));
+            coming = std::make_shared<arrival>(shared.time, match_, fetch, into,
+                                               arrival::worth_copying(into.size()), flow_, std::move(more));
             ended = co_await shared.store.read(std::move(key), fetch.range, into, until_, coming.get());
             complete = ended.ok();
         } catch (...) { // no memory, or a tier that throws
@@ -379,7 +376,7 @@ private:
         if (coming)
             coming->settle(complete);
         request.release();
-        pacing_.arrived(number, complete, flow_);
+        pacing_.arrived(number, complete, coming ? coming->begun() : std::nullopt, flow_);
         if (complete)
             ended = coming->finish(intact);
         if (intact != 0) {

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 namespace objectcache::detail {
 
@@ -59,8 +60,11 @@ public:
     {
         return pacer_.sent(bytes, received, timer_.now());
     }
-    void arrived(std::size_t number, bool complete, std::uint64_t received)
+    /** @param begun when its first bytes came, if any did */
+    void arrived(std::size_t number, bool complete, std::optional<time_point> begun, std::uint64_t received)
     {
+        if (begun)
+            pacer_.answered(number, *begun);
         pacer_.arrived(number, complete, waiting_, received, timer_.now());
         learnt_ = learnt_ || complete;
         timer_.cancel();

@@ -204,9 +204,10 @@ private:
     void log(exchange_state& x);
 
     /** Not where a timer would be later than this anyway; the link makes up for it. */
-    [[nodiscard]] static bool worth_waiting(time_point at) noexcept
+    [[nodiscard]] bool worth_waiting(time_point at) const noexcept
     {
-        return at - std::chrono::steady_clock::now() > std::chrono::microseconds(100);
+        return at - std::chrono::steady_clock::now() >
+               std::chrono::microseconds(state_.options.poll ? 5 : 100);
     }
     [[nodiscard]] static bool expects(const exchange_state& x, s3_fault::point where) noexcept
     {

@@ -458,7 +458,7 @@ asio::awaitable<bool> s3_session<Stream>::send(const std::string& head, body_sou
         const auto piece = source.piece(answer, at, n);
         if (!piece)
             co_return false;
-        const time_point due = flow.reserve(n);
+        const time_point due = flow.hand_over(n, flow.reserve(n));
         if (at == 0 && worth_waiting(due)) { // the head does not wait for the link
             if (!co_await write(parts))
                 co_return false;

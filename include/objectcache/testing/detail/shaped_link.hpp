@@ -33,6 +33,13 @@ public:
             return rate == 0 ? left : std::min(left, longest_piece(rate));
         }
 
+        /** When to hand so many bytes to the kernel that have passed at `due`: not only then, or they would be there later by
+            what it takes the kernel to copy them, which on a fast link is longer than they were under way. */
+        [[nodiscard]] static time_point hand_over(std::size_t bytes, time_point due) noexcept
+        {
+            return due - std::chrono::nanoseconds(bytes / kernel_bytes_per_ns);
+        }
+
         /** When the next `bytes` will have passed. */
         [[nodiscard]] time_point reserve(std::size_t bytes)
         {
@@ -69,6 +76,8 @@ public:
 
 private:
     static constexpr duration longest_lateness = std::chrono::milliseconds(10);
+    static constexpr std::size_t kernel_bytes_per_ns =
+        4; // hardly more on any machine, so that nothing is there too early
 
     std::mutex lock_;
     token_bucket bucket_;

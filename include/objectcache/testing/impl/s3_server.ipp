@@ -50,7 +50,11 @@ public:
                 return bound;
             start_coroutine(workers_.front()->context, accept());
             for (auto& w : workers_)
-                w->thread = std::thread([&context = w->context] { context.run(); });
+                w->thread = std::thread([&context = w->context, poll = state.options.poll] {
+                    while (poll && !context.stopped())
+                        context.poll();
+                    context.run();
+                });
         } catch (const boost::system::system_error& e) { // a reactor, on io_uring for one
             return {error_code(e.code()), "s3_server: a reactor"};
         } catch (const std::system_error& e) {
