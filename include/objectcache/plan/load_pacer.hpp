@@ -18,10 +18,11 @@ namespace objectcache {
 
     Connections that are busy at once share the link: asked for too early, a layer takes bandwidth from the one before; too
     late, and the link stands still for a round trip. Requests that begin together end together, which has the same effect.
-    So a load keeps as many bytes under way as fit on the way (rate times the time of a request), and a quarter more; and
-    sends them one after the other, a quarter faster than they arrive. As long as requests take no longer than one alone
-    would, they are not what fills the link (a store may give each connection only so much): then twice as many may be under
-    way, until they do.
+    So a load keeps as many bytes under way as fit on the way (rate times the time that a request takes alone), and a quarter
+    more; and sends them one after the other, a quarter faster than they arrive. As long as requests take no longer than one
+    alone would, they are not what fills the link (a store may give each connection only so much): then twice as many may be
+    under way, until they do. And as long as the link brings less than it did, although more is to be sent, requests are
+    taken to be slower than was known.
 
     The idea of BBR (Cardwell et al., ACM Queue 14-5, 2016), with requests for packets. A pure estimator; time is a parameter.
 
@@ -90,10 +91,12 @@ public:
         return requests_.size() - 1;
     }
 
-    /** Its first bytes came then: what answers usually take to begin, rather sooner than later. A step down for one that was
-        quicker is four times one up, so that one in five is. */
-    void answered(std::size_t number, time_point begun) noexcept
+    /** Its first bytes were there then, so many of them. What answers usually take to begin is learnt from it, rather sooner
+        than later: a step down for one that was quicker is four times one up, so that one in five is. */
+    void answered(std::size_t number, std::uint64_t bytes, time_point begun) noexcept
     {
+        requests_[number].begun = begun;
+        requests_[number].begun_with = bytes;
         const duration seen = begun - requests_[number].at, off = seen - known_.latency;
         if (known_.latency <= duration::zero() || seen <= duration::zero())
             known_.latency = std::max(seen, duration::zero());
@@ -115,30 +118,25 @@ public:
             sent_ -= r.bytes; // whatever came of it is not counted as received
             return;
         }
-        const auto seconds = [](duration d) {
-            return std::max(std::chrono::duration<double>(d).count(), 1e-9);
-        };
-        const double took = seconds(now - r.at);
-        if (known_.of_one > 0) {
-            const double slower = took / alone(r.bytes);
-            queued_ = slower > queueing;
-            slower_ += (slower - slower_) / 8;
+        if (known_.of_one > 0)
+            queued_ = seconds(now - r.at) > queueing * alone(r.bytes);
+        const double behind_latency = rate_of(r.bytes, now - r.at - known_.latency);
+        if (number == 0) { // which had the link for itself, at least at first
+            const bool seen = r.begun != time_point() && r.begun_with <= r.bytes / 2;
+            const double own = seen ? rate_of(r.bytes - r.begun_with, now - r.begun) : behind_latency;
+            known_.of_one = known_.of_one <= 0 ? own : (known_.of_one + own) / 2;
         }
-        const double alone_rate =
-            std::min(static_cast<double>(r.bytes) / seconds(now - r.at - known_.latency), instant);
-        if (r.bytes >= known_.of_bytes / 2) { // how long a smaller one takes is mostly its latency's scatter
-            if (alone_rate > known_.of_one)
-                known_.of_one = alone_rate;
-            else if (number == 0) // which had the link for itself, at least at first
-                known_.of_one = (known_.of_one + alone_rate) / 2;
+        if (r.bytes > known_.of_bytes / 2) { // how long a smaller one takes is mostly its latency's scatter
+            known_.of_one = std::max(known_.of_one, behind_latency);
             known_.of_bytes = std::max(known_.of_bytes, r.bytes);
         }
 
         if (received < r.received_before)
             return; // a request that is sent again brings its bytes again: what counted as received does not
-        const double rate = std::min(
-            static_cast<double>(received - r.received_before) / seconds(now - r.counted_from), instant);
+        const double rate = rate_of(received - r.received_before, now - r.counted_from);
         double& known = known_.bytes_per_second;
+        slower_ = more && rate < nearly * known ? std::min(slower_ * 1.1, most_slower)
+                                                : slower_ + (1 - slower_) / 8;
         if (known <= 0 || (rate > known && !queued_))
             known = known <= 0 ? rate : std::min(rate, known * most_growth);
         if (!more && rate < known && !queued_)
@@ -151,6 +149,7 @@ public:
 private:
     static constexpr double growing = 2, steady = 1.25; // times what fits on the way
     static constexpr double most_slower = 2;
+    static constexpr double nearly = 0.9;    // of the rate that is known
     static constexpr double most_growth = 2; // of the rate, by one arrival: they may come in bursts
     static constexpr double instant = 1e15;  // a store that takes no time, and need not be paced
 
@@ -159,11 +158,21 @@ private:
         time_point at;
         std::uint64_t received_before;
         time_point counted_from; // when what is received from then on may have begun to flow
+        time_point begun{};      // when it was answered, with so many bytes of it
+        std::uint64_t begun_with = 0;
     };
 
     [[nodiscard]] double gain() const noexcept { return queued_ || known_.fills_link() ? steady : growing; }
-    /** Seconds of a request as they are. Where it takes several to fill the link, they may be slower than the fastest was for
-        other reasons than the link, which then wants more of them: connections of one thread, say. */
+    [[nodiscard]] static double seconds(duration d) noexcept
+    {
+        return std::max(std::chrono::duration<double>(d).count(), 1e-9);
+    }
+    [[nodiscard]] static double rate_of(std::uint64_t bytes, duration in) noexcept
+    {
+        return std::min(static_cast<double>(bytes) / seconds(in), instant);
+    }
+    /** Seconds of a request as they are. Where it takes several to fill the link, they may be slower than one alone for other
+        reasons than the link, which then wants more of them: connections of one thread, say. */
     [[nodiscard]] double usual(std::uint64_t bytes) const noexcept
     {
         return alone(bytes) * (known_.fills_link() ? 1 : std::clamp(slower_, 1.0, most_slower));
@@ -187,8 +196,8 @@ private:
     time_point next_{};
     std::array<double, 8> seen_{}; // the last rates: the link brings the highest of them
     std::size_t next_seen_ = 0;
-    double slower_ = 1;   // than alone, of late
-    bool queued_ = false; // the last that arrived had to share
+    double slower_ = 1;                         // than alone, for all that is known
+    bool queued_ = known_.bytes_per_second > 0; // the last that arrived had to share
 };
 
 } // namespace objectcache

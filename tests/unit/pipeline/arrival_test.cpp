@@ -80,7 +80,9 @@ TEST_CASE_FIXTURE(fixture, "when the first bytes came is kept, whatever comes th
     coming->arrived(1);
     time.advance(std::chrono::milliseconds(2));
     coming->arrived(record);
-    CHECK(coming->begun() == then);
+    REQUIRE(coming->begun());
+    CHECK(coming->begun()->at == then);
+    CHECK(coming->begun()->bytes == 1);
 }
 
 TEST_CASE_FIXTURE(fixture,

@@ -71,6 +71,7 @@ struct link {
                 r.left -= piece;
                 received += piece;
                 if (r.left <= 0) {
+                    pacer.answered(i, 0, at(r.sent + latency));
                     r.over = true;
                     r.arrived = now;
                     --under_way;
@@ -138,7 +139,7 @@ TEST_CASE("how long answers take to begin is learnt from them, and a slow one am
 {
     load_pacer pacer;
     const auto answer = [&](double after) {
-        pacer.answered(pacer.sent(1000, 0, at(0)), at(after));
+        pacer.answered(pacer.sent(1000, 0, at(0)), 1, at(after));
         return seconds(pacer.known().latency).count();
     };
     CHECK(answer(0.001) == doctest::Approx(0.001));
@@ -252,6 +253,7 @@ TEST_CASE("the first layer comes hardly later than alone, however large, where i
         for (const std::size_t each : {1U, 2U, 7U, 28U, 56U}) {
             CAPTURE(connection);
             CAPTURE(each);
+            double later = 0; // the latest of the other layers
             const auto late = [&](bool split) {
                 load_pacer::knowledge known{0, std::chrono::milliseconds(1)};
                 double out = 0;
@@ -265,13 +267,20 @@ TEST_CASE("the first layer comes hardly later than alone, however large, where i
                           split && most < bytes ? static_cast<std::size_t>(std::ceil(bytes / most)) : 1);
                     known = l.pacer.known();
                     out = l.layer_ready(0) - latency - layer / rate;
+                    later = 0;
+                    for (std::size_t i = 1; i < 12; ++i)
+                        later = std::max(later, l.layer_ready(i) - latency -
+                                                    static_cast<double>(i + 1) * layer / rate);
                     if (load > 0)
                         CHECK(known.of_one < 1.1 * connection); // small requests make nobody believe in more
                 }
                 return out;
             };
+            const double unsplit = late(false), alone = latency + bytes / connection;
             CHECK(late(true) < 0.002);
-            CHECK(late(true) < late(false) / 3);
+            CHECK(late(true) < unsplit / 3);
+            CHECK(later <
+                  1.5 * alone); // what is under way beside a layer: not more than it takes to fill the link
         }
 }
 

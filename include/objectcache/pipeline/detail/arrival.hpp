@@ -5,6 +5,7 @@
 #include <objectcache/io/clock.hpp>
 #include <objectcache/kv/format.hpp>
 #include <objectcache/kv/pages.hpp>
+#include <objectcache/pipeline/detail/pacing.hpp>
 #include <objectcache/pipeline/match.hpp>
 #include <objectcache/plan/load_plan.hpp>
 
@@ -63,8 +64,8 @@ public:
 
     void arrived(std::size_t bytes) noexcept override
     {
-        if (begun_ == time_point())
-            begun_ = time_.now();
+        if (begun_.at == time_point())
+            begun_ = {bytes, time_.now()};
         if (bytes < told_) {
             const std::lock_guard lock(mutex_);
             ++edition_;
@@ -99,10 +100,10 @@ public:
         count(complete ? bytes_.size() : 0);
     }
 
-    /** When the first bytes came, if the read has ended and any did. */
-    [[nodiscard]] std::optional<time_point> begun() const noexcept
+    /** How many bytes came first, and when, if any did and the read has ended. */
+    [[nodiscard]] std::optional<pacing::beginning> begun() const noexcept
     {
-        return begun_ == time_point() ? std::nullopt : std::optional(begun_);
+        return begun_.at == time_point() ? std::nullopt : std::optional(begun_);
     }
 
     /** What was verified since the last call, or since the beginning if the bytes came again. */
@@ -194,7 +195,7 @@ private:
     std::atomic<std::uint64_t>& flow_;
     const notice more_;
 
-    time_point begun_{};                   // the tier's thread alone, until the read has ended
+    pacing::beginning begun_;              // the tier's thread alone, until the read has ended
     std::size_t told_ = 0, announced_ = 0; // likewise
     bool broken_ = false;                  // likewise: a record that is not what it should be
 

@@ -60,11 +60,16 @@ public:
     {
         return pacer_.sent(bytes, received, timer_.now());
     }
-    /** @param begun when its first bytes came, if any did */
-    void arrived(std::size_t number, bool complete, std::optional<time_point> begun, std::uint64_t received)
+    /** How a request went: how many bytes of it came first, and when, if any did. */
+    struct beginning {
+        std::uint64_t bytes = 0;
+        time_point at;
+    };
+    void arrived(std::size_t number, bool complete, const std::optional<beginning>& began,
+                 std::uint64_t received)
     {
-        if (begun)
-            pacer_.answered(number, *begun);
+        if (began)
+            pacer_.answered(number, began->bytes, began->at);
         pacer_.arrived(number, complete, waiting_, received, timer_.now());
         learnt_ = learnt_ || complete;
         timer_.cancel();
