@@ -66,6 +66,14 @@ OBJECTCACHE_DECL result<stored_result> parse_stored_result(std::string_view xml,
     return out;
 }
 
+OBJECTCACHE_DECL status delete_failure::error() const
+{
+    std::string why = "DELETE of " + detail::one_line(key) + ": " + detail::one_line(code);
+    if (!message.empty())
+        why += ": " + detail::one_line(message);
+    return {code == "AccessDenied" ? errc::access_denied : errc::server_error, std::move(why)};
+}
+
 OBJECTCACHE_DECL result<std::vector<delete_failure>> parse_delete_result(std::string_view xml)
 {
     std::vector<delete_failure> out;
