@@ -68,9 +68,10 @@ OBJECTCACHE_DECL result<stored_result> parse_stored_result(std::string_view xml,
 
 OBJECTCACHE_DECL status delete_failure::error() const
 {
-    std::string why = "DELETE of " + detail::one_line(key) + ": " + detail::one_line(code);
-    if (!message.empty())
-        why += ": " + detail::one_line(message);
+    std::string why = "DELETE of " + detail::one_line(key);
+    for (const std::string* said : {&code, &message})
+        if (!said->empty())
+            why += ": " + detail::one_line(*said);
     return {code == "AccessDenied" ? errc::access_denied : errc::server_error, std::move(why)};
 }
 
