@@ -64,7 +64,7 @@ struct settings : s3_settings {
         job = app.get_subcommands().front()->get_name();
         from = place(first);
         to = place(second);
-        if (recursive)
+        if (recursive && from.remote())
             from = from.as_folder();
     }
 

@@ -95,8 +95,8 @@ oc::status run_with_client(const s3_settings& how, Body body)
     asio::signal_set signals(io, SIGINT, SIGTERM);
     signals.async_wait([&](boost::system::error_code, int) { stop.emit(asio::cancellation_type::terminal); });
     oc::status done;
-    const auto end = [&](std::exception_ptr, oc::status how_it_went) {
-        done = std::move(how_it_went);
+    const auto end = [&](std::exception_ptr no_memory, oc::status how_it_went) {
+        done = no_memory ? oc::status(oc::errc::exhausted) : std::move(how_it_went);
         signals.cancel();
     };
     asio::co_spawn(io, carry_out(), asio::bind_cancellation_slot(stop.slot(), end));

@@ -42,11 +42,13 @@ public:
     /** Success so far, or why there are no more pages: without a look at it a listing that broke off would pass for a
         complete one.
 
-        @par Errors  Beside the common ones `errc::malformed_response` from a store that gives the same page again, or empty
-                     ones without an end. */
+        @par Errors  Beside the common ones `errc::malformed_response` from a store that gives the same page again, empty
+                     ones without an end, or a key that does not begin with the prefix. */
     [[nodiscard]] const status& outcome() const noexcept { return outcome_; }
 
 private:
+    status judge(const list_page& page);
+
     client store_;
     std::string bucket_, prefix_;
     list_options options_;

@@ -156,7 +156,7 @@ TEST_CASE("listing: a deadline holds for all pages together, a cancellation for 
     CHECK(w.store.connections().in_use() == 0);
 }
 
-/** A page of one object, after which there are more. */
+/** A page of one object, "k", after which there are more. */
 std::string page_before(const std::string& next)
 {
     return peer_test::page("200 OK",
@@ -176,6 +176,26 @@ TEST_CASE("listing: a store that gives the same page for ever is not asked for e
     REQUIRE(testing::run_coroutine(io, body()));
     CHECK(got.pages == 1);
     CHECK(got.outcome == errc::malformed_response);
+    CHECK(peer.requests.size() == 2);
+}
+
+TEST_CASE("listing: what does not begin with the prefix is not taken for an answer, nor removed")
+{
+    asio::io_context io;
+    scripted_peer peer(io, {{{page_before("t")}, {page_before("t")}}});
+    client c(io.get_executor(), *endpoint::parse(peer.url()), credentials::anonymous(), support::one_try());
+    listing pages(c, "b", "p/");
+    seen got;
+    status removed;
+    const auto body = [&]() -> asio::awaitable<void> {
+        got = co_await see(pages);
+        removed = co_await remove_all(c, "b", "k/");
+    };
+    REQUIRE(testing::run_coroutine(io, body()));
+    CHECK(got.pages == 0);
+    CHECK(got.outcome == errc::malformed_response);
+    CHECK(has(got.outcome.detail(), "listing of b/p/: a key that does not begin with the prefix"));
+    CHECK(removed == errc::malformed_response);
     CHECK(peer.requests.size() == 2);
 }
 

@@ -4,6 +4,7 @@
 #include <objectcache/core/config.hpp>
 #include <objectcache/io/byte_budget.hpp>
 #include <objectcache/io/task_group.hpp>
+#include <objectcache/s3/detail/outcome.hpp>
 #include <objectcache/s3/detail/xml_text.hpp>
 #include <objectcache/s3/large_object.hpp>
 #include <objectcache/s3/listing.hpp>
@@ -32,14 +33,28 @@ OBJECTCACHE_DECL asio::awaitable<list_page*> listing::next()
     outcome_ = got.error();
     if (!got)
         co_return nullptr;
-    outcome_ = progress_.turn(options_.continuation, got->continuation,
-                              got->objects.size() + got->common_prefixes.size());
+    outcome_ = judge(*got);
     if (!outcome_.ok())
         co_return nullptr;
     page_ = std::move(*got);
     options_.continuation = page_.continuation;
     ended_ = options_.continuation.empty();
     co_return &page_;
+}
+
+/** Callers cut the prefix off, or delete what they see: a key without it is no answer to the question. */
+OBJECTCACHE_DECL status listing::judge(const list_page& page)
+{
+    const auto is_below = [&](const std::string& name) { return name.starts_with(prefix_); };
+    status out = progress_.turn(options_.continuation, page.continuation,
+                                page.objects.size() + page.common_prefixes.size());
+    if (out.ok() && !(std::ranges::all_of(page.objects, is_below, &list_entry::key) &&
+                      std::ranges::all_of(page.common_prefixes, is_below)))
+        out = status(errc::malformed_response, "a key that does not begin with the prefix");
+    if (!out.ok())
+        out = status(out.code(),
+                     "listing of " + bucket_ + '/' + detail::one_line(prefix_) + ": " + out.detail());
+    return out;
 }
 
 namespace detail {
@@ -137,13 +152,14 @@ OBJECTCACHE_DECL asio::awaitable<status> remove_all(client store, std::string bu
     job.prefix = std::move(prefix);
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     if (cancellation.cancelled() != asio::cancellation_type::none)
-        co_return status(errc::cancelled, "removal of " + job.prefix);
+        co_return status(errc::cancelled, "removal of " + job.bucket + '/' + detail::one_line(job.prefix));
     const bool throws = co_await asio::this_coro::throw_if_cancelled();
     co_await asio::this_coro::throw_if_cancelled(false); // the workers refer to the job
     job.workers.spawn(detail::list_and_remove(job));
     co_await job.workers.join();
     if (job.failure.ok() && (!job.listed || job.ended < job.begun)) // a worker threw: it ran out of memory
-        job.failure = status(errc::exhausted, "removal of " + job.prefix);
+        job.failure =
+            status(errc::exhausted, "removal of " + job.bucket + '/' + detail::one_line(job.prefix));
     co_await asio::this_coro::throw_if_cancelled(throws);
     co_return std::move(job.failure);
 }
