@@ -26,6 +26,14 @@
 #include <utility>
 #include <vector>
 
+inline constexpr const char* examples = R"(Examples:
+  s3_cp cp -r photos s3://bucket/photos       a folder; -r copies what is below it
+  s3_cp cp s3://bucket/model.bin .            an object, in pieces side by side
+  s3_cp cp -r s3://bucket/a s3://other/b      inside the store
+  tar c photos | s3_cp cp - s3://bucket/photos.tar
+  s3_cp ls s3://bucket/photos/
+  s3_cp rm -r s3://bucket/photos              what is below photos/, but not photos.tar)";
+
 struct settings : s3_settings {
     std::string job;
     place from, to;
@@ -39,6 +47,7 @@ struct settings : s3_settings {
             "cp, ls and rm for S3. An address is s3://bucket/key, a local path, or - for standard input or "
             "output.\nCredentials, region and endpoint: AWS_* variables and ~/.aws, as for the AWS tools.");
         std::string first, second;
+        app.footer(examples);
         app.require_subcommand(1);
         app.fallthrough();
         add_to(app);
