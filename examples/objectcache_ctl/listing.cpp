@@ -6,8 +6,8 @@
 
 asio::awaitable<oc::status> each_group(session& s, group_visitor visit)
 {
-    using namespace std::chrono;
-    oc::garbage_planner planner(s.how.at.name, system_clock::time_point::max() - hours(1));
+    const auto all_old = std::chrono::system_clock::time_point::max() - std::chrono::hours(1);
+    oc::garbage_planner planner(s.how.at.name, all_old);
     oc::s3::listing pages(s.client, s.how.at.bucket, s.root());
     while (oc::s3::list_page* page = co_await pages.next())
         for (oc::s3::list_entry& entry : page->objects) {

@@ -455,9 +455,10 @@ TEST_CASE("rgw: an upload in parts, a read in parts, a copy, unfinished uploads,
         const auto gone = co_await c.head(bucket, key);
         CHECK(gone.error() == condition::absent);
 
-        // Also what a bulk delete cannot say.
-        for (const std::string& name : odd_keys())
-            co_await put_object(c, bucket, "all/" + name, pattern(1));
+        const auto one = pattern(1);
+        for (const std::string& odd : odd_keys())
+            if (odd.size() < 1000)
+                co_await put(c, bucket, "all/" + odd, one);
         const status removed = co_await remove_all(c, bucket, "all/");
         CHECK_MESSAGE(removed.ok(), removed.message());
         const auto left = co_await list_all(c, bucket, "all/", 1000);
