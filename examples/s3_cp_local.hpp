@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The half of s3_cp that is not S3: the command line, local files as memory, work in parallel.
+// The half of s3_cp that is not S3: the command line, what goes where, work in parallel. local_bytes.hpp has the files.
+#include "local_bytes.hpp"
+#include "progress_bar.hpp"
 #include "s3_session.hpp"
 
-#include <objectcache/core/bytes.hpp>
+#include <objectcache/core/deadline.hpp>
 #include <objectcache/core/error.hpp>
 #include <objectcache/io/task_group.hpp>
 
@@ -13,31 +15,24 @@
 #include <CLI/Formatter.hpp>
 #include <CLI/Validators.hpp>
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <deque>
 #include <filesystem>
-#include <random>
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
-namespace fs = std::filesystem;
-
-/** A key may be anything; what follows a prefix becomes a file only if that file is below the folder, and no other's. */
-inline bool is_path_below(const std::string& key)
-{
-    const fs::path path(key);
-    return path.is_relative() && path.has_filename() && path.lexically_normal().native() == key &&
-           *path.begin() != ".." && key != "." && key.find('\0') == key.npos;
-}
+inline constexpr const char* examples = R"(Examples:
+  s3_cp cp -r photos s3://bucket/photos       a folder; -r copies what is below it
+  s3_cp cp s3://bucket/model.bin .            an object, in pieces side by side
+  s3_cp cp -r s3://bucket/a s3://other/b      inside the store
+  tar c photos | s3_cp cp - s3://bucket/photos.tar
+  s3_cp ls s3://bucket/photos/
+  s3_cp rm -r s3://bucket/photos              what is below photos/, but not photos.tar)";
 
 struct settings : s3_settings {
     std::string job;
@@ -45,18 +40,14 @@ struct settings : s3_settings {
     bool recursive = false;
     std::uint64_t piece_mib = 8;
 
-    /** Of an upload: S3 takes ten thousand parts, and none but the last below 5 MiB. */
-    [[nodiscard]] std::uint64_t piece_bytes(std::uint64_t whole) const
-    {
-        return std::max({piece_mib << 20, std::uint64_t(5) << 20, whole / 10'000 + 1});
-    }
-
-    void parse(int argc, char** argv)
+    /** Ends the process after --help or a command line that makes no sense. */
+    settings(int argc, char** argv)
     {
         CLI::App app(
             "cp, ls and rm for S3. An address is s3://bucket/key, a local path, or - for standard input or "
             "output.\nCredentials, region and endpoint: AWS_* variables and ~/.aws, as for the AWS tools.");
         std::string first, second;
+        app.footer(examples);
         app.require_subcommand(1);
         app.fallthrough();
         add_to(app);
@@ -82,160 +73,153 @@ struct settings : s3_settings {
         job = app.get_subcommands().front()->get_name();
         from = place(first);
         to = place(second);
+        if (recursive && from.remote())
+            from = from.as_folder();
+    }
+
+    [[nodiscard]] oc::status check() const
+    {
+        if (job == "cp" && !from.remote() && !to.remote())
+            return {oc::errc::invalid_argument, "one side has to be s3://bucket/key"};
+        if (job != "cp" && !from.remote())
+            return {oc::errc::invalid_argument, "not s3://bucket/...: " + from.name};
+        return {};
+    }
+
+    /** Bytes. Of an upload: S3 takes ten thousand parts, and none but the last below 5 MiB. */
+    [[nodiscard]] std::uint64_t piece(std::uint64_t whole) const
+    {
+        return std::max({piece_mib << 20, std::uint64_t(5) << 20, whole / 10'000 + 1});
     }
 };
 
-/** Do all jobs, `parallel` at a time and in order; the first that fails ends the others. */
-template <class Job, class Act>
-asio::awaitable<oc::status> work_off(std::deque<Job>& jobs, std::size_t parallel, Act act)
+/** Half a minute, and as long as a link of 0.5 MB/s takes. */
+inline oc::deadline patience(std::uint64_t bytes)
 {
-    oc::status failed;
-    oc::task_group workers(co_await asio::this_coro::executor);
-    const auto work = [&]() -> asio::awaitable<void> {
-        while (failed.ok() && !jobs.empty()) {
-            Job next = std::move(jobs.front());
-            jobs.pop_front();
-            oc::status s = co_await act(std::move(next));
-            if (s.ok() || !failed.ok())
-                continue;
-            failed = std::move(s);
-            workers.cancel();
-        }
-    };
-    for (std::size_t i = 0; i < parallel && !jobs.empty(); ++i)
-        workers.spawn(work());
-    co_await workers.join();
-    co_return failed;
+    const auto seconds = std::chrono::seconds(30 + bytes / 500'000);
+    return oc::deadline(std::chrono::steady_clock::now() + seconds);
 }
 
-/** The bytes of a local file, mapped: what is sent leaves the page cache, what is received lands in it. Pipes and devices
-    ("-": standard input or output) are read and written through memory.
+/** A key may be anything; what follows a prefix becomes a file only if that file is below the folder, and no other's. */
+inline bool is_path_below(const std::string& key)
+{
+    const fs::path path(key);
+    return path.is_relative() && path.has_filename() && path.lexically_normal().native() == key &&
+           *path.begin() != ".." && key != "." && key.find('\0') == key.npos;
+}
 
-    A file that is written has a temporary name until `publish()`, and is removed without it. */
-class local_bytes {
-public:
-    local_bytes() = default;
-    local_bytes(const local_bytes&) = delete;
-    local_bytes& operator=(const local_bytes&) = delete;
-    ~local_bytes() { discard(); }
-
-    [[nodiscard]] oc::byte_span span() const noexcept { return span_; }
-
-    [[nodiscard]] oc::status read(const std::string& path)
-    {
-        file_ = path == "-" ? dup(STDIN_FILENO) : open(path.c_str(), O_RDONLY | O_CLOEXEC);
-        struct stat about {};
-        if (file_ < 0 || fstat(file_, &about) != 0)
-            return failure(path);
-        if (S_ISDIR(about.st_mode))
-            return {std::make_error_code(std::errc::is_a_directory), path};
-        return S_ISREG(about.st_mode) ? map(path, static_cast<std::uint64_t>(about.st_size), PROT_READ)
-                                      : read_stream(path);
-    }
-
-    /** Room for `size` bytes that will be `path`. The space is taken now: a full disk met later, while the mapping is
-        written, would be a signal instead of an error. */
-    [[nodiscard]] oc::status create(const std::string& path, std::uint64_t size)
-    {
-        path_ = path;
-        struct stat about {};
-        const bool there = path != "-" && stat(path.c_str(), &about) == 0;
-        if (there && S_ISDIR(about.st_mode))
-            return {std::make_error_code(std::errc::is_a_directory), path};
-        if (path == "-" || (there && !S_ISREG(about.st_mode))) {
-            file_ = path == "-" ? dup(STDOUT_FILENO) : open(path.c_str(), O_WRONLY | O_CLOEXEC);
-            return file_ < 0 ? failure(path) : allocate(size);
-        }
-        const fs::path folder = fs::path(path).parent_path();
-        std::error_code ec;
-        if (!folder.empty() && (fs::create_directories(folder, ec), ec))
-            return {ec, path};
-        temporary_ = folder / (".s3_cp-" + std::to_string(std::random_device()()) + ".part");
-        file_ = open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (file_ < 0) {
-            temporary_.clear();
-            return failure(path);
-        }
-        if (size != 0)
-            if (const int error = posix_fallocate(file_, 0, static_cast<off_t>(size)); error != 0)
-                return {std::error_code(error, std::generic_category()), path};
-        return map(path, size, PROT_READ | PROT_WRITE);
-    }
-
-    /** What was created is complete: give it its name. */
-    [[nodiscard]] oc::status publish()
-    {
-        for (oc::const_byte_span rest = memory_; !rest.empty();) {
-            const ssize_t n = write(file_, rest.data(), rest.size());
-            if (n < 0 && errno != EINTR)
-                return failure(path_);
-            rest = rest.subspan(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
-        }
-        if (!temporary_.empty() && rename(temporary_.c_str(), path_.c_str()) != 0)
-            return failure(path_);
-        temporary_.clear();
-        discard();
-        return {};
-    }
-
-private:
-    [[nodiscard]] static oc::status failure(const std::string& path)
-    {
-        return {std::error_code(errno, std::generic_category()), path};
-    }
-
-    [[nodiscard]] oc::status map(const std::string& path, std::uint64_t size, int access)
-    {
-        if (size == 0)
-            return {};
-        void* const at = mmap(nullptr, static_cast<std::size_t>(size), access, MAP_SHARED, file_, 0);
-        if (at == MAP_FAILED)
-            return failure(path);
-        span_ = {static_cast<std::byte*>(at), static_cast<std::size_t>(size)};
-        mapped_ = true;
-        return {};
-    }
-
-    [[nodiscard]] oc::status allocate(std::uint64_t size)
-    {
-        memory_.resize(static_cast<std::size_t>(size));
-        span_ = memory_;
-        return {};
-    }
-
-    [[nodiscard]] oc::status read_stream(const std::string& path)
-    {
-        constexpr std::size_t step = 1 << 20;
-        for (std::size_t size = 0;;) {
-            memory_.resize(size + step);
-            const ssize_t n = ::read(file_, memory_.data() + size, step);
-            if (n < 0 && errno != EINTR)
-                return failure(path);
-            size += static_cast<std::size_t>(std::max<ssize_t>(n, 0));
-            memory_.resize(size);
-            span_ = memory_;
-            if (n == 0)
-                return {};
-        }
-    }
-
-    void discard() noexcept
-    {
-        if (mapped_)
-            munmap(span_.data(), span_.size());
-        if (file_ >= 0)
-            close(file_);
-        if (!temporary_.empty())
-            unlink(temporary_.c_str());
-        mapped_ = false;
-        span_ = {};
-        file_ = -1;
-    }
-
-    std::string path_;
-    fs::path temporary_;
-    std::vector<std::byte> memory_;
-    oc::byte_span span_;
-    int file_ = -1;
-    bool mapped_ = false;
+/** One object or file, which is to be another. */
+struct copy {
+    place from, to;
+    std::uint64_t size;
 };
+
+/** What the commands work with: the user's wishes, a client, and what is to be copied. */
+struct session {
+    settings how;
+    oc::s3::client store;
+    std::deque<copy> copies{};
+    progress_bar bar{};
+
+    void add(place from, place to, std::uint64_t size)
+    {
+        copies.push_back({std::move(from), std::move(to), size});
+        bar.expect(size);
+    }
+
+    /** Just this one: into a folder, or to the name that the user gave. */
+    void add_one(std::uint64_t size)
+    {
+        std::error_code ec;
+        place to = how.to;
+        const bool folder = to.name.empty() || to.name.ends_with('/');
+        if (how.from.name != "-" && (folder || (!to.remote() && fs::is_directory(to.name, ec))))
+            to = to.child(fs::path(how.from.name).filename().native());
+        add(how.from, std::move(to), size);
+    }
+
+    /** Objects below the prefix: each has the same name below the destination. */
+    [[nodiscard]] oc::status add_below(const std::vector<oc::s3::list_entry>& objects)
+    {
+        for (const auto& [key, size, etag, modified] : objects) {
+            const std::string name = key.substr(how.from.name.size());
+            if (size == 0 && (name.empty() || name.ends_with('/')))
+                continue; // how consoles mark an empty folder
+            if (!how.to.remote() && !is_path_below(name))
+                return {oc::errc::invalid_argument, "no file can have this name: " + key};
+            add(how.from.sibling(key), how.to.child(name), size);
+        }
+        return {};
+    }
+
+    /** The local file, or all files below the folder. */
+    [[nodiscard]] oc::status add_files()
+    {
+        std::error_code ec;
+        if (!how.recursive) {
+            const auto size = fs::file_size(how.from.name, ec); // no file, or none: seen when it is opened
+            add_one(ec ? 0 : size);
+            return {};
+        }
+        for (fs::recursive_directory_iterator it(how.from.name, ec), end; !ec && it != end; it.increment(ec))
+            if (it->is_regular_file(ec)) {
+                const auto name = it->path().lexically_relative(how.from.name).native();
+                add(place(it->path().native()), how.to.child(name), it->file_size(ec));
+            }
+        return {ec, how.from.name};
+    }
+
+    /** Bytes that have arrived, or gone. */
+    [[nodiscard]] std::function<void(std::size_t)> progress()
+    {
+        return [this](std::size_t bytes) { bar.add(bytes); };
+    }
+
+    /** Make all copies, `parallel` at a time and in order; the first that fails ends the others.
+
+        @param act `asio::awaitable<oc::status>(session&, const copy&)` */
+    template <class Act>
+    asio::awaitable<oc::status> each_copy(Act act)
+    {
+        oc::status failed;
+        oc::task_group workers(co_await asio::this_coro::executor);
+        const auto work = [&]() -> asio::awaitable<void> {
+            while (failed.ok() && !copies.empty()) {
+                const copy next = std::move(copies.front());
+                copies.pop_front();
+                oc::status s = co_await act(*this, next);
+                if (s.ok() || !failed.ok())
+                    continue;
+                failed = std::move(s);
+                workers.cancel();
+            }
+        };
+        for (std::size_t i = 0; i < how.parallel && !copies.empty(); ++i)
+            workers.spawn(work());
+        co_await workers.join();
+        bar.end(failed.ok());
+        co_return failed;
+    }
+};
+
+struct commands {
+    using command = asio::awaitable<oc::status> (*)(session&);
+    command cp, ls, rm;
+};
+
+/** What the user asks for, from the command line to the exit status. */
+inline int run(int argc, char** argv, const commands& all)
+{
+    const settings how(argc, argv);
+    const commands::command job = how.job == "cp" ? all.cp : how.job == "ls" ? all.ls : all.rm;
+    const auto carry_out = [&](oc::s3::client store) -> asio::awaitable<oc::status> {
+        session s{how, std::move(store)};
+        co_return co_await job(s);
+    };
+    oc::status done = how.check();
+    if (done.ok())
+        done = run_with_client(how, carry_out);
+    if (!done.ok())
+        std::fprintf(stderr, "s3_cp: %s\n", done.message().c_str());
+    return done.ok() ? 0 : 1;
+}

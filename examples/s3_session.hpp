@@ -4,6 +4,7 @@
 // What the programs that talk to S3 have in common: addresses, the options that say where the store is, and a client that
 // Ctrl-C stops.
 #include <objectcache/core/error.hpp>
+#include <objectcache/io/operation.hpp>
 #include <objectcache/s3/client.hpp>
 #include <objectcache/s3/default_credentials_provider.hpp>
 
@@ -68,7 +69,7 @@ struct s3_settings {
     }
 };
 
-/** Run `body` with a client until it ends, or SIGINT or SIGTERM cancels it.
+/** Run `body` with a client until it ends, or SIGINT or SIGTERM cancels it; that does not throw.
 
     @param body `asio::awaitable<oc::status>(oc::s3::client)` */
 template <class Body>
@@ -86,15 +87,19 @@ oc::status run_with_client(const s3_settings& how, Body body)
     asio::io_context io(1);
     const auto who = oc::s3::default_credentials_provider(io.get_executor());
     const oc::s3::client client(io.get_executor(), *where, who, *options);
+    const auto carry_out = [&]() -> asio::awaitable<oc::status> {
+        co_await oc::without_exceptions();
+        co_return co_await body(client);
+    };
     asio::cancellation_signal stop; // what is interrupted cleans up behind itself
     asio::signal_set signals(io, SIGINT, SIGTERM);
     signals.async_wait([&](boost::system::error_code, int) { stop.emit(asio::cancellation_type::terminal); });
     oc::status done;
-    const auto end = [&](std::exception_ptr, oc::status how_it_went) {
-        done = std::move(how_it_went);
+    const auto end = [&](std::exception_ptr no_memory, oc::status how_it_went) {
+        done = no_memory ? oc::status(oc::errc::exhausted) : std::move(how_it_went);
         signals.cancel();
     };
-    asio::co_spawn(io, body(client), asio::bind_cancellation_slot(stop.slot(), end));
+    asio::co_spawn(io, carry_out(), asio::bind_cancellation_slot(stop.slot(), end));
     io.run();
     return done;
 }

@@ -5,6 +5,7 @@
 
 #include <objectcache/plan/garbage.hpp>
 #include <objectcache/s3/client.hpp>
+#include <objectcache/s3/listing.hpp>
 
 #include <functional>
 #include <string>
@@ -36,9 +37,8 @@ asio::awaitable<oc::status> gc(session& s);
 using group_visitor = std::function<asio::awaitable<oc::status>(oc::judged_group)>;
 asio::awaitable<oc::status> each_group(session& s, group_visitor visit);
 
-/** A page of the names right below `prefix`, which ends in '/': folders in `common_prefixes`. */
-asio::awaitable<oc::result<oc::s3::list_page>> list_folder(session& s, std::string prefix,
-                                                           std::string continuation);
+/** The names right below `prefix`, which ends in '/': folders are in `common_prefixes`. */
+oc::s3::listing folders(session& s, std::string prefix);
 
 /** What to say when there is nothing below the prefix: which prefixes there are. */
 asio::awaitable<oc::status> nothing_there(session& s);

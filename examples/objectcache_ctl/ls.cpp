@@ -67,11 +67,8 @@ asio::awaitable<oc::status> scopes(session& s)
 {
     const std::string root = s.how.at.name + "oc1/";
     std::size_t found = 0;
-    std::string continuation;
-    do {
-        auto page = co_await list_folder(s, root, continuation);
-        if (!page)
-            co_return page.error();
+    oc::s3::listing pages = folders(s, root);
+    while (const oc::s3::list_page* page = co_await pages.next())
         for (const std::string& folder : page->common_prefixes) {
             scope_line line;
             line.scope = folder.substr(root.size(), folder.size() - root.size() - 1);
@@ -83,8 +80,8 @@ asio::awaitable<oc::status> scopes(session& s)
             ++found;
             print(line, s.how.json);
         }
-        continuation = std::move(page->continuation);
-    } while (!continuation.empty());
+    if (!pages.outcome().ok())
+        co_return pages.outcome();
     if (found == 0)
         co_return co_await nothing_there(s);
     co_return oc::status();

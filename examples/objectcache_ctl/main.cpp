@@ -7,8 +7,6 @@
 //     ls stat verify du gc .cpp             each command  output.hpp    JSON lines, sizes, times
 #include "commands.hpp"
 
-#include <objectcache/io/operation.hpp>
-
 #include <cstdio>
 #include <utility>
 
@@ -29,7 +27,6 @@ asio::awaitable<oc::status> carry_out(session& s)
 
 asio::awaitable<oc::status> run(arguments how, oc::s3::client client, int& exit_code)
 {
-    co_await oc::without_exceptions();
     session s{std::move(how), std::move(client)}; // must not outlive the client's context
     oc::status done = co_await carry_out(s);
     exit_code = s.exit_code;

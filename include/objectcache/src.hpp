@@ -44,6 +44,7 @@
 #include <objectcache/s3/impl/hedge.ipp>
 #include <objectcache/s3/impl/http_fetch.ipp>
 #include <objectcache/s3/impl/large_object.ipp>
+#include <objectcache/s3/impl/listing.ipp>
 #include <objectcache/s3/impl/presign.ipp>
 #include <objectcache/s3/impl/process.ipp>
 #include <objectcache/s3/impl/profile.ipp>

@@ -40,9 +40,12 @@ struct unlucky {
     trial t;
 };
 
-const std::array operations = {of<client_send>("client::send"), of<large_get<300>>("get_parallel"),
+const std::array operations = {of<client_send>("client::send"),
+                               of<large_get<300>>("get_parallel"),
                                of<large_put<1000>>("put_parallel of one part"),
-                               of<large_put<400>>("put_parallel of three parts")};
+                               of<large_put<400>>("put_parallel of three parts"),
+                               of<listing_to_its_end>("listing of four pages"),
+                               of<prefix_remove_all>("remove_all")};
 
 } // namespace s3_steps
 

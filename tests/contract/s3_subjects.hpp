@@ -9,6 +9,7 @@
 #include <objectcache/s3/client.hpp>
 #include <objectcache/s3/connection_pool.hpp>
 #include <objectcache/s3/large_object.hpp>
+#include <objectcache/s3/listing.hpp>
 #include <objectcache/store/measure_costs.hpp>
 #include <objectcache/store/s3_tier.hpp>
 #include <objectcache/testing/s3_server.hpp>
@@ -155,6 +156,39 @@ struct large_put : s3_request_subject {
     }
 };
 
+/** Pages of one object, four of them; what `remove_all` leaves of them is none. */
+struct below_prefix : s3_request_subject {
+    explicit below_prefix(environment& e) : s3_request_subject(e)
+    {
+        for (const char* key : {"p/1", "p/2", "p/\x01", "p/4", "q"})
+            REQUIRE(host->server->put("bucket", key, host->bytes).ok());
+    }
+};
+
+struct listing_to_its_end : below_prefix {
+    using below_prefix::below_prefix;
+    asio::awaitable<oc::status> run() override
+    {
+        oc::s3::listing pages(store, "bucket", "p/", {.max_keys = 1});
+        std::size_t seen = 0;
+        while (const oc::s3::list_page* page = co_await pages.next())
+            seen += page->objects.size();
+        CHECK((!pages.outcome().ok() || seen == 4));
+        co_return pages.outcome();
+    }
+};
+
+struct prefix_remove_all : below_prefix {
+    using below_prefix::below_prefix;
+    asio::awaitable<oc::status> run() override
+    {
+        oc::status done = co_await oc::s3::remove_all(store, "bucket", "p/");
+        const std::size_t left = host->server->objects().size();
+        CHECK((done.ok() ? left == 1 : left >= 1));
+        co_return done;
+    }
+};
+
 /** Measured over real connections: writes, reads, reads side by side, removals. */
 struct s3_store_measured : s3_request_subject {
     explicit s3_store_measured(environment& e) : s3_request_subject(e), tier(e.executor(), store, "bucket") {}
@@ -262,6 +296,8 @@ inline std::vector<entry> s3_entries()
             of<large_get<300>>("get_parallel of four parts"),
             of<large_put<1000>>("put_parallel of one part"),
             of<large_put<400>>("put_parallel of three parts"),
+            of<listing_to_its_end>("listing of four pages"),
+            of<prefix_remove_all>("remove_all"),
             of<s3_store_measured>("measure_costs of S3"),
             of<client_prewarm>("client::prewarm"),
             of<pool_prewarm>("connection_pool::prewarm"),

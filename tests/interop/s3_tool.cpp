@@ -10,6 +10,7 @@
 // minute. Exit status 1: the request failed, and standard error says why; 2: usage.
 
 #include <objectcache/s3/client.hpp>
+#include <objectcache/s3/listing.hpp>
 #include <objectcache/s3/presign.hpp>
 
 #include <boost/asio/co_spawn.hpp>
@@ -93,16 +94,11 @@ asio::awaitable<oc::status> head(oc::s3::client& c, std::string bucket, std::str
 
 asio::awaitable<oc::status> list(oc::s3::client& c, std::string bucket, std::string prefix)
 {
-    oc::s3::list_options next;
-    do {
-        const auto page = co_await c.list(bucket, prefix, next);
-        if (!page)
-            co_return page.error();
+    oc::s3::listing pages(c, bucket, prefix);
+    while (const oc::s3::list_page* page = co_await pages.next())
         for (const oc::s3::list_entry& entry : page->objects)
             std::cout << entry.size << ' ' << entry.etag << ' ' << entry.key << '\0';
-        next.continuation = page->continuation;
-    } while (!next.continuation.empty());
-    co_return oc::status();
+    co_return pages.outcome();
 }
 
 int fail(const oc::status& why)

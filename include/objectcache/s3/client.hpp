@@ -51,6 +51,9 @@ struct list_options {
     deadline until;
     std::string continuation;      ///< `list_page::continuation` of the page before
     std::uint32_t max_keys = 1000; ///< at most; stores give no more than 1000
+    /** Not empty: of the keys that have it behind the prefix the page names only what goes up to it, once, in
+        `common_prefixes`. "/" makes folders. */
+    std::string delimiter;
 };
 
 struct object_info {
@@ -117,7 +120,7 @@ public:
     [[nodiscard]] asio::awaitable<result<object_info>> head(std::string bucket, std::string key,
                                                             op_options options = {});
 
-    /** One page of the objects whose keys begin with `prefix`, in the order of their bytes. */
+    /** One page of the objects whose keys begin with `prefix`, in the order of their bytes. All of them: see listing.hpp. */
     [[nodiscard]] asio::awaitable<result<list_page>> list(std::string bucket, std::string prefix,
                                                           list_options options);
     // Not a default argument: g++ 12 destroys one that owns memory twice when the call is awaited.

@@ -45,6 +45,13 @@ inline constexpr std::uint32_t most_parts_per_upload = 10'000;
                                                                 byte_span destination,
                                                                 parallel_options options);
 
+/** Read a whole object of exactly `destination.size()` bytes, which `client::head` or a listing has told; 0 will do.
+
+    @par Errors  Beside those above `errc::length_mismatch` for an object of another size. */
+[[nodiscard]] asio::awaitable<result<object_info>> get_parallel(client store, std::string bucket,
+                                                                std::string key, byte_span destination,
+                                                                parallel_options options);
+
 /** Write an object: the concatenation of `parts`, as a multipart upload if it is larger than one part. It appears whole or
     not at all. An upload that fails or is cancelled is aborted, which may take five seconds more: its parts would be paid
     for. Only one that was cancelled before the store had said its id stays behind, without any part.

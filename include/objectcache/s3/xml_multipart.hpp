@@ -38,6 +38,9 @@ struct delete_failure {
     std::string key;
     std::string code; ///< "AccessDenied"
     std::string message;
+
+    /** The same as a status: `errc::access_denied` or `errc::server_error`. */
+    [[nodiscard]] status error() const;
 };
 
 /** DeleteResult: the failures; those that were deleted need no mention. */

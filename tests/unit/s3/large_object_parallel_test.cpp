@@ -140,6 +140,37 @@ TEST_CASE("get_parallel: an object that ends before the range does")
         }
 }
 
+TEST_CASE("get_parallel: a whole object is of the size that was said, or none")
+{
+    world w;
+    const auto data = pattern(250);
+    REQUIRE(w.server.put("bucket", "k", data).ok());
+    REQUIRE(w.server.put("bucket", "nothing", {}).ok());
+    const auto get = [&](std::string key, byte_span into, std::size_t part_bytes) {
+        return w.run(get_parallel(w.store, "bucket", std::move(key), into, {.part_bytes = part_bytes}));
+    };
+    for (const std::size_t part_bytes : {100, 250, 1000}) {
+        CAPTURE(part_bytes);
+        std::vector<std::byte> into(250);
+        const auto got = get("k", into, part_bytes);
+        REQUIRE_MESSAGE(got.ok(), got.error().message());
+        CHECK(got->size == 250);
+        CHECK(into == data);
+        const auto nothing = get("nothing", {}, part_bytes);
+        REQUIRE_MESSAGE(nothing.ok(), nothing.error().message());
+        CHECK(nothing->size == 0);
+        for (const std::size_t size : {0, 1, 100, 249, 251, 300, 1000}) {
+            CAPTURE(size);
+            std::vector<std::byte> other(size);
+            CHECK(get("k", other, part_bytes).code() == errc::length_mismatch);
+        }
+        CHECK(get("absent", {}, part_bytes).error() == condition::absent);
+        CHECK(get("absent", into, part_bytes).error() == condition::absent);
+    }
+    std::vector<std::byte> shorter(249);
+    CHECK(has(get("k", shorter, 100).error().detail(), "GET of k: it has 250 bytes, not 249"));
+}
+
 TEST_CASE("get_parallel: an object that is replaced while it is read is never a mixture")
 {
     SUBCASE("between two parts")

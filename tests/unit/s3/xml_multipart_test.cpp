@@ -94,6 +94,13 @@ TEST_CASE("multipart XML: what a bulk delete did not delete")
     CHECK((*some)[0].code == "AccessDenied");
     CHECK((*some)[0].message == "Access Denied");
     CHECK((*some)[1].key == "c");
+
+    CHECK((*some)[0].error() == errc::access_denied);
+    CHECK((*some)[0].error().detail() == "DELETE of a<b: AccessDenied: Access Denied");
+    CHECK((*some)[1].error() == errc::server_error);
+    CHECK((*some)[1].error().detail() == "DELETE of c");
+    CHECK(delete_failure{"two\nlines", "InternalError", ""}.error().detail() ==
+          "DELETE of two lines: InternalError");
 }
 
 TEST_CASE("multipart XML: pending uploads, page by page")

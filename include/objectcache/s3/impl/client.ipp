@@ -235,6 +235,8 @@ client::list(std::shared_ptr<state> self, std::string bucket, std::string prefix
     std::vector<field> query{{"encoding-type", "url"}, {"list-type", "2"}, {"max-keys", max_keys}};
     if (!options.continuation.empty())
         query.push_back({"continuation-token", options.continuation});
+    if (!options.delimiter.empty())
+        query.push_back({"delimiter", options.delimiter});
     if (!prefix.empty())
         query.push_back({"prefix", prefix});
 

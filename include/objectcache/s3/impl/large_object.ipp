@@ -182,6 +182,26 @@ OBJECTCACHE_DECL asio::awaitable<result<object_info>> get_parallel(client store,
     co_return std::move(job.info);
 }
 
+OBJECTCACHE_DECL asio::awaitable<result<object_info>> get_parallel(client store, std::string bucket,
+                                                                   std::string key, byte_span destination,
+                                                                   parallel_options options)
+{
+    result<object_info> got(errc::cancelled);
+    if (destination.empty()) { // no range has no bytes
+        const get_options how{options.until};
+        got = co_await store.get(std::move(bucket), key, destination, how);
+    } else {
+        const byte_range all{0, destination.size()};
+        got = co_await get_parallel(std::move(store), std::move(bucket), key, all, destination,
+                                    std::move(options));
+    }
+    if (got && got->size != destination.size())
+        co_return result<object_info>(errc::length_mismatch, "GET of " + key + ": it has " +
+                                                                 std::to_string(got->size) + " bytes, not " +
+                                                                 std::to_string(destination.size()));
+    co_return got;
+}
+
 OBJECTCACHE_DECL asio::awaitable<result<stored_result>> put_parallel(client store, std::string bucket,
                                                                      std::string key,
                                                                      std::span<const const_byte_span> parts,

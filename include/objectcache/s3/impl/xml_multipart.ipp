@@ -66,6 +66,15 @@ OBJECTCACHE_DECL result<stored_result> parse_stored_result(std::string_view xml,
     return out;
 }
 
+OBJECTCACHE_DECL status delete_failure::error() const
+{
+    std::string why = "DELETE of " + detail::one_line(key);
+    for (const std::string* said : {&code, &message})
+        if (!said->empty())
+            why += ": " + detail::one_line(*said);
+    return {code == "AccessDenied" ? errc::access_denied : errc::server_error, std::move(why)};
+}
+
 OBJECTCACHE_DECL result<std::vector<delete_failure>> parse_delete_result(std::string_view xml)
 {
     std::vector<delete_failure> out;

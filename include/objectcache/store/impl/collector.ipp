@@ -6,8 +6,8 @@
 #include <objectcache/io/clock.hpp>
 #include <objectcache/io/task_group.hpp>
 #include <objectcache/s3/large_object.hpp>
+#include <objectcache/s3/listing.hpp>
 #include <objectcache/store/collector.hpp>
-#include <objectcache/store/listing_progress.hpp>
 
 #include <boost/asio/this_coro.hpp>
 
@@ -91,15 +91,8 @@ OBJECTCACHE_DECL asio::awaitable<result<std::optional<judged_group>>> list_again
 {
     garbage_planner planner(c.prefix, c.old_until);
     std::optional<judged_group> found;
-    s3::list_options how;
-    listing_progress progress;
-    do {
-        auto page = co_await c.store.list(c.bucket, group, how);
-        if (!page)
-            co_return page.error();
-        if (status stands = progress.turn(how.continuation, page->continuation, page->objects.size());
-            !stands.ok())
-            co_return stands;
+    s3::listing pages(c.store, c.bucket, group);
+    while (s3::list_page* page = co_await pages.next())
         for (s3::list_entry& entry : page->objects) {
             auto next = planner.feed(listed(entry));
             if (!next)
@@ -107,8 +100,8 @@ OBJECTCACHE_DECL asio::awaitable<result<std::optional<judged_group>>> list_again
             if (*next && (*next)->prefix == group)
                 found = std::move(*next);
         }
-        how.continuation = std::move(page->continuation);
-    } while (!how.continuation.empty());
+    if (!pages.outcome().ok())
+        co_return pages.outcome();
     if (auto last = planner.finish(); last && last->prefix == group)
         found = std::move(last);
     co_return found;
@@ -132,9 +125,7 @@ OBJECTCACHE_DECL asio::awaitable<void> remove_all(collection& c, std::vector<jud
             const judged_object& o = objects[i];
             status failed = kept.error();
             if (const auto f = failures.find(o.object.key); f != failures.end())
-                failed =
-                    status(f->second->code == "AccessDenied" ? errc::access_denied : errc::server_error,
-                           "DELETE of " + o.object.key + ": " + f->second->code + ' ' + f->second->message);
+                failed = f->second->error();
             c.tell(o, failed.ok(), failed);
         }
     }
@@ -337,15 +328,8 @@ OBJECTCACHE_DECL asio::awaitable<void> collect_uploads(collection& c, std::strin
 OBJECTCACHE_DECL asio::awaitable<status> collect_objects(collection& c, std::string root)
 {
     std::optional<garbage_planner> planner;
-    s3::list_options how;
-    listing_progress progress;
-    do {
-        auto page = co_await c.store.list(c.bucket, root, how);
-        if (!page)
-            co_return page.error();
-        if (status stands = progress.turn(how.continuation, page->continuation, page->objects.size());
-            !stands.ok())
-            co_return stands;
+    s3::listing pages(c.store, c.bucket, std::move(root));
+    while (s3::list_page* page = co_await pages.next()) {
         if (!planner) {
             c.old_until = page->date.value_or(c.time->date()) - c.how.grace;
             planner.emplace(c.prefix, c.old_until);
@@ -357,8 +341,9 @@ OBJECTCACHE_DECL asio::awaitable<status> collect_objects(collection& c, std::str
             if (*done)
                 co_await act_on(c, std::move(**done));
         }
-        how.continuation = std::move(page->continuation);
-    } while (!how.continuation.empty());
+    }
+    if (!pages.outcome().ok())
+        co_return pages.outcome();
     if (auto last = planner->finish())
         co_await act_on(c, std::move(*last));
     co_await c.workers.join(); // those that read heads have more to remove

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
-#include <objectcache/store/listing_progress.hpp>
+#include <objectcache/s3/detail/listing_progress.hpp>
 
 #include <doctest/doctest.h>
 
-using namespace objectcache;
+using objectcache::errc;
+using objectcache::status;
+using objectcache::s3::detail::listing_progress;
 
 TEST_CASE("a listing gets on from page to page, empty ones among them, and ends")
 {

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <string>
 
-namespace objectcache {
+namespace objectcache::s3::detail {
 
 /** Whether a listing gets on, page by page: a store that gives the same page again, or empty ones without an end, would
     otherwise be asked for ever. */
@@ -16,11 +16,11 @@ public:
 
         @param asked the continuation it was asked for with
         @param next the one it gave; empty for the last page
-        @param keys how many it has
+        @param names how many it has
         @par Errors `errc::malformed_response`. */
-    [[nodiscard]] status turn(const std::string& asked, const std::string& next, std::size_t keys)
+    [[nodiscard]] status turn(const std::string& asked, const std::string& next, std::size_t names)
     {
-        empty_ = keys == 0 ? empty_ + 1 : 0;
+        empty_ = names == 0 ? empty_ + 1 : 0;
         if (!next.empty() && (next == asked || empty_ > most_empty))
             return status(errc::malformed_response, "a listing that does not get on");
         return {};
@@ -32,4 +32,4 @@ private:
     unsigned empty_ = 0; // pages, one after the other
 };
 
-} // namespace objectcache
+} // namespace objectcache::s3::detail
