@@ -4,7 +4,7 @@
 #   bash bench/s3.sh [--quick] [--sizes 64k,4m] [--servers nginx,ours,rgw] [--what get,tls,put] ...
 #
 # The S3 client beside others, over several servers: installs what is missing (Debian), builds the preset `release`, and writes
-# bench/results. All options, and how it measures: bench/s3.sh --help. Some 15 minutes on two quiet cores, two with --quick.
+# bench/results. All options, and how it measures: bench/s3.sh --help. Some half an hour on two quiet cores, a few minutes with --quick.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -124,8 +124,8 @@ def checked(text):
 
 
 def read(files):
-    """The lines that count, by key."""
-    out, seen = {}, 0
+    """The lines that count, by key. Each has `beside`: the paths that read no store, as they were measured last before it."""
+    out, seen, local = {}, 0, {}
     for file in files:
         try:
             content = pathlib.Path(file).read_text(encoding="utf-8")
@@ -139,10 +139,19 @@ def read(files):
             except Odd as odd:
                 sys.exit(f"ttft.py: {file}, line {n}: {odd}")
             seen += 1
+            mine = local.setdefault(engine_of(line), {})
+            line["beside"] = dict(mine)
+            if line["path"] in LOCAL:
+                mine[where(line)] = line
             out[key_of(line)] = line
     if not out:
         sys.exit(f"ttft.py: no lines in {', '.join(map(str, files))}")
     return out, seen
+
+
+def where(line):
+    """What a path that reads no store depends on."""
+    return (line["path"], line["context"]) + (() if line["path"] == "recompute" else (line["first"],))
 
 
 def engine_of(line):
@@ -177,20 +186,15 @@ class Engine:
         self.model, self.layers, self.attention = name
         self.layers = int(self.layers)
         self.lines = lines
-        self.local = {}
-        for line in lines:
-            if line["path"] in LOCAL:
-                self.local[self.where(line)] = line
+        self.local = {where(line): line for line in lines if line["path"] in LOCAL}
         self.s3 = [line for line in lines if line["path"] not in LOCAL]
         self.contexts = sorted({line["context"] for line in lines})
 
-    @staticmethod
-    def where(line):
-        return (line["path"], line["context"]) + (() if line["path"] == "recompute" else (line["first"],))
-
     def reference(self, line, path):
-        """The median of `path` for the same tokens."""
-        found = self.local.get((path, line["context"]) if path == "recompute" else (path, line["context"], line["first"]))
+        """The median of `path` for the same tokens: a GPU that has got warm meanwhile is another one, so it is the last that was
+        measured before the line; or else the last."""
+        at = where({**line, "path": path})
+        found = line["beside"].get(at) or self.local.get(at)
         return median(found["ttft_ms"]) if found else None
 
     def compute_layer(self, line):

@@ -103,6 +103,15 @@ class Report(unittest.TestCase):
         self.good([{**COMPUTE, "ttft_ms": [80, 80, 80]}, S3_LW])
         self.assertEqual(self.cells("65536 tokens", "87.5 %", "64", "s3-lw")[0][2:5], ["-", "97.0", "0.907 (-9.0 ms)"])
 
+    def test_the_model_is_of_the_compute_that_was_measured_before(self):
+        # A GPU that is warm is another one: G = 16 with 20 ms a layer, G = 64 with 10.
+        other = {**COMPUTE, "ttft_ms": [80] * 3}
+        for files in [[[COMPUTE, S3_LW, other, {**S3_LW, "G": 16}]], [[COMPUTE, S3_LW], [other, {**S3_LW, "G": 16}]],
+                      [[other, S3_LW, {**S3_LW, "G": 16}, COMPUTE, S3_LW]]]:
+            self.good(*files)
+            for g, model in ("64", "75.0"), ("16", "97.0"):
+                self.assertEqual(self.cells("65536 tokens", "87.5 %", g, "s3-lw")[0][3], model)
+
     def test_what_a_model_needs(self):
         self.good([LOCAL_LW, S3_LW])  # nobody knows C
         self.assertEqual(self.cells("65536 tokens", "87.5 %", "64", "s3-lw")[0][2:5], ["+38.0 ms, +76.0 %", "-", "-"])
