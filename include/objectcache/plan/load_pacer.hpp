@@ -98,11 +98,12 @@ public:
         requests_[number].begun = begun;
         requests_[number].begun_with = bytes;
         const duration seen = begun - requests_[number].at, off = seen - known_.latency;
-        if (known_.latency <= duration::zero() || seen <= duration::zero())
+        const bool first = known_.of_one <= 0; // what matches saw is another kind of answer
+        if (first || known_.latency <= duration::zero() || seen <= duration::zero())
             known_.latency = std::max(seen, duration::zero());
         else
-            known_.latency += off > duration::zero() ? std::min(off, known_.latency / 32)
-                                                     : std::max(off, -known_.latency / 8);
+            known_.latency += off > duration::zero() ? std::min(off, known_.latency / 16)
+                                                     : std::max(off, -known_.latency / 4);
     }
 
     /** It has arrived, or failed: then it says nothing about the link.
@@ -125,6 +126,8 @@ public:
             const bool seen = r.begun != time_point() && r.begun_with <= r.bytes / 2;
             const double own = seen ? rate_of(r.bytes - r.begun_with, now - r.begun) : behind_latency;
             known_.of_one = known_.of_one <= 0 ? own : (known_.of_one + own) / 2;
+            if (seen) // at least that
+                known_.bytes_per_second = std::max(known_.bytes_per_second, own);
         }
         if (r.bytes > known_.of_bytes / 2) { // how long a smaller one takes is mostly its latency's scatter
             known_.of_one = std::max(known_.of_one, behind_latency);
@@ -136,19 +139,22 @@ public:
         const double rate = rate_of(received - r.received_before, now - r.counted_from);
         double& known = known_.bytes_per_second;
         slower_ = more && rate < nearly * known ? std::min(slower_ * 1.1, most_slower)
-                                                : slower_ + (1 - slower_) / 8;
+                                                : slower_ + (1 - slower_) / 32;
         if (known <= 0 || (rate > known && !queued_))
             known = known <= 0 ? rate : std::min(rate, known * most_growth);
         if (!more && rate < known && !queued_)
             return;
         seen_[next_seen_++ % seen_.size()] = std::min(rate, known * most_growth);
-        if (next_seen_ >= seen_.size())
-            known = *std::max_element(seen_.begin(), seen_.end());
+        if (next_seen_ < seen_.size())
+            return;
+        // Half of it is another link; a little less may be too few requests under way, which is found out first.
+        const double best = *std::max_element(seen_.begin(), seen_.end());
+        known = best > known || best < known / 2 ? best : known - (known - best) / 256;
     }
 
 private:
     static constexpr double growing = 2, steady = 1.25; // times what fits on the way
-    static constexpr double most_slower = 2;
+    static constexpr double most_slower = 3;
     static constexpr double nearly = 0.9;    // of the rate that is known
     static constexpr double most_growth = 2; // of the rate, by one arrival: they may come in bursts
     static constexpr double instant = 1e15;  // a store that takes no time, and need not be paced

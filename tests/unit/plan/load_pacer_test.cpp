@@ -137,11 +137,13 @@ TEST_CASE("the latency is not taken for transfer, a failure teaches nothing, and
 
 TEST_CASE("how long answers take to begin is learnt from them, and a slow one among them counts little")
 {
-    load_pacer pacer;
+    load_pacer pacer({1e9, std::chrono::milliseconds(5), 1e9});
     const auto answer = [&](double after) {
         pacer.answered(pacer.sent(1000, 0, at(0)), 1, at(after));
         return seconds(pacer.known().latency).count();
     };
+    for (int i = 0; i < 20; ++i)
+        (void)answer(0.001);
     CHECK(answer(0.001) == doctest::Approx(0.001));
     CHECK(answer(0.1) < 0.0011);
     for (int i = 0; i < 200; ++i)
@@ -152,6 +154,24 @@ TEST_CASE("how long answers take to begin is learnt from them, and a slow one am
     CHECK(answer(0.0005) == doctest::Approx(0.0005).epsilon(0.1));
     CHECK(answer(0) == 0); // a store in memory
     CHECK(answer(0.001) == doctest::Approx(0.001));
+
+    load_pacer cold({0, std::chrono::milliseconds(1), 0}); // what matches saw is another kind of answer
+    cold.answered(cold.sent(1000, 0, at(0)), 1, at(0.01));
+    CHECK(seconds(cold.known().latency).count() == doctest::Approx(0.01));
+}
+
+TEST_CASE("a link is found out in one load, however little its first request says of it")
+{
+    for (const double latency : {0.001, 0.01, 0.03}) {
+        CAPTURE(latency);
+        link cold{12.5e9, latency, 3e9};
+        cold.pacer = load_pacer({0, std::chrono::milliseconds(1), 0});
+        cold.step = 1e-5;
+        cold.run(32, 2, 7.4e6);
+        CAPTURE(cold.pacer.known().bytes_per_second);
+        CHECK(cold.used(7.4e6) > 0.3);
+        CHECK(cold.pacer.known().bytes_per_second > 6e9);
+    }
 }
 
 TEST_CASE("a rate that was low because nothing more was to be sent is not believed")
