@@ -138,8 +138,12 @@ public:
             return; // a request that is sent again brings its bytes again: what counted as received does not
         const double rate = rate_of(received - r.received_before, now - r.counted_from);
         double& known = known_.bytes_per_second;
-        slower_ = more && rate < nearly * known ? std::min(slower_ * 1.1, most_slower)
-                                                : slower_ + (1 - slower_) / 32;
+        // Many connections share threads, here and there: that they bring less is for want of requests more often than for a
+        // slower link, so that is forgotten more slowly, and the rate that was known, too.
+        const bool many = known > many_connections * known_.of_one;
+        slower_ = more && rate < nearly * known
+                      ? std::min(slower_ * 1.1, many ? 1.5 * most_slower : most_slower)
+                      : slower_ + (1 - slower_) / (many ? 32 : 8);
         if (known <= 0 || (rate > known && !queued_))
             known = known <= 0 ? rate : std::min(rate, known * most_growth);
         if (!more && rate < known && !queued_)
@@ -147,14 +151,14 @@ public:
         seen_[next_seen_++ % seen_.size()] = std::min(rate, known * most_growth);
         if (next_seen_ < seen_.size())
             return;
-        // Half of it is another link; a little less may be too few requests under way, which is found out first.
         const double best = *std::max_element(seen_.begin(), seen_.end());
-        known = best > known || best < known / 2 ? best : known - (known - best) / 256;
+        known = many && best < known && best > known / 2 ? known - (known - best) / 256 : best;
     }
 
 private:
     static constexpr double growing = 2, steady = 1.25; // times what fits on the way
-    static constexpr double most_slower = 3;
+    static constexpr double most_slower = 2;
+    static constexpr double many_connections = 6;
     static constexpr double nearly = 0.9;    // of the rate that is known
     static constexpr double most_growth = 2; // of the rate, by one arrival: they may come in bursts
     static constexpr double instant = 1e15;  // a store that takes no time, and need not be paced
@@ -181,7 +185,7 @@ private:
         reasons than the link, which then wants more of them: connections of one thread, say. */
     [[nodiscard]] double usual(std::uint64_t bytes) const noexcept
     {
-        return alone(bytes) * (known_.fills_link() ? 1 : std::clamp(slower_, 1.0, most_slower));
+        return alone(bytes) * (known_.fills_link() ? 1 : slower_);
     }
     /** Seconds of a request that has the link for itself. */
     [[nodiscard]] double alone(std::uint64_t bytes) const noexcept
