@@ -57,7 +57,8 @@ namespace objectcache::detail {
     out.coalesce_bytes = own.coalesce_bytes;
     out.max_group_bytes = own.staging_bytes;
     out.max_request_bytes = own.staging_bytes / 2;
-    if (own.pace_layers && how.passes == 1) // of many passes nothing waits for the first layer of the first alone
+    if (own.pace_layers &&
+        how.passes == 1) // of many passes nothing waits for the first layer of the first alone
         out.first_request_bytes = link.first_request_bytes(record_bytes(matched.geometry) *
                                                            (matched.chunks.size() - how.first_chunk));
     // With few slots a group waits for the memory of as many layers at once: half of them, so that the other half can

@@ -18,7 +18,7 @@
 using namespace objectcache;
 
 // A load that knows of its link that one connection does not fill it: the first layer comes in several requests.
-namespace load_split_test {
+namespace cache_split_test {
 
 using call = testing::recording_tier::call;
 using context = detail::pipeline_context<testing::gated_device, testing::recording_tier>;
@@ -145,4 +145,4 @@ TEST_CASE_FIXTURE(
     CHECK(load(several).failed.ok());
 }
 
-} // namespace load_split_test
+} // namespace cache_split_test
