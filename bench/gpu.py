@@ -114,7 +114,7 @@ def kv_kernels(found):
     for d in want:
         if d["way"] == "kernel" and d["blocks"] not in (8, 16):
             continue
-        if d["way"] not in ("plain copy", "kernel", "copy engine"):
+        if d["way"] not in ("plain copy", "kernel", "copy engine", "copy engine, batch"):
             continue
         way = d["way"] + (f", {d['blocks']} blocks" if d["way"] == "kernel" else "")
         rows.append([d["layout"], d["chunk"], way, f"{d['gbps']:.1f}", f"{d['gbps_min']:.1f}...{d['gbps_max']:.1f}",
@@ -122,7 +122,8 @@ def kv_kernels(found):
     return (["## Slices from pinned memory to an engine's pages (`kv_kernels`)", "",
              "8 MiB at a time, blocks of 16 tokens of Llama-3.1-8B, on an idle GPU. A plain copy is the bound.", ""]
             + table(["pages", "G", "way", "GB/s", "least...most", "host, us"], rows)
-            + ["", "For whole rows the copy engine is taken all the same from runs of 32 KiB on: beside attention, kernels wait for SMs.", ""])
+            + ["", "For whole rows the copy engine is taken all the same from runs of 32 KiB on: beside attention, kernels wait for SMs. What is equally far",
+               "apart, as the slices of a segment are in contiguous memory, is one copy of rows; the batch is what each slice as a copy of its own takes.", ""])
 
 
 def main():

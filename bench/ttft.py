@@ -322,7 +322,7 @@ Weights are random: the time does not depend on them.
 | s3-both | what `admit` (plan/admission.hpp) says for the link and the two prefills that were measured: the head of the hit computed while its tail comes; all or nothing of it, where that is sooner |
 
 TTFT is the median, its extremes, and the number of runs. Model: X(0) + sum of max(X(l + 1), C(l)) + C(L - 1), with X = bytes of a layer / link
-(X(0): and the latency) and C = `compute` / layers. Stalls are what the compute stream stood still at its gates, in the median run. Rest is
+(X(0): and the latency) and C = `compute` / layers, of the `compute` that was measured last before it. Stalls are what the compute stream stood still at its gates, in the median run. Rest is
 TTFT - compute - stalls (s3-whole: and less the load, for which the host waits before it enqueues the first layer): matching, the host before
 the first layer, and layers that took longer than in `compute`, or, below zero, less long. CPU is that of the cache's threads alone, not of
 the server: "all", and the pipeline's own thread among them.
