@@ -140,9 +140,9 @@ def read(files):
                 sys.exit(f"ttft.py: {file}, line {n}: {odd}")
             seen += 1
             mine = local.setdefault(engine_of(line), {})
-            line["beside"] = dict(mine)
             if line["path"] in LOCAL:
                 mine[where(line)] = line
+            line["beside"] = dict(mine)
             out[key_of(line)] = line
     if not out:
         sys.exit(f"ttft.py: no lines in {', '.join(map(str, files))}")

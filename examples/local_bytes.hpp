@@ -53,6 +53,8 @@ public:
         path_ = path;
         struct stat about {};
         const bool there = path != "-" && stat(path.c_str(), &about) == 0;
+        if (path != "-" && !there && errno != ENOENT)
+            return failure(path); // a name that is too long, for one: better now than after the last byte
         if (there && S_ISDIR(about.st_mode))
             return {std::make_error_code(std::errc::is_a_directory), path};
         if (path == "-" || (there && !S_ISREG(about.st_mode))) {
@@ -80,9 +82,9 @@ public:
     {
         for (oc::const_byte_span rest = memory_; !rest.empty();) {
             const ssize_t n = write(file_, rest.data(), rest.size());
-            if (n < 0 && errno != EINTR)
+            if (n < 0) // EINTR too: it is Ctrl-C
                 return failure(path_);
-            rest = rest.subspan(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+            rest = rest.subspan(static_cast<std::size_t>(n));
         }
         if (!temporary_.empty() && rename(temporary_.c_str(), path_.c_str()) != 0)
             return failure(path_);
@@ -122,9 +124,9 @@ private:
         for (std::size_t size = 0;;) {
             memory_.resize(size + step);
             const ssize_t n = ::read(file_, memory_.data() + size, step);
-            if (n < 0 && errno != EINTR)
+            if (n < 0) // EINTR too: it is Ctrl-C
                 return failure(path);
-            size += static_cast<std::size_t>(std::max<ssize_t>(n, 0));
+            size += static_cast<std::size_t>(n);
             memory_.resize(size);
             span_ = memory_;
             if (n == 0)

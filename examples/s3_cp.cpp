@@ -10,36 +10,36 @@
 #include <objectcache/s3/large_object.hpp>
 #include <objectcache/s3/listing.hpp>
 
-asio::awaitable<oc::status> fetch(oc::s3::client store, const copy& c, const oc::s3::parallel_options& how)
+asio::awaitable<oc::status> fetch(session& s, const copy& c)
 {
     local_bytes file;
     if (oc::status bad = file.create(c.to.name, c.size); !bad.ok())
         co_return bad;
-    const auto got = co_await get_parallel(store, c.from.bucket, c.from.name, file.span(), how);
+    const oc::s3::parallel_options how = s.options(c.size);
+    const auto got = co_await get_parallel(s.store, c.from.bucket, c.from.name, file.span(), how);
     co_return got ? file.publish() : got.error();
 }
 
-asio::awaitable<oc::status> send(oc::s3::client store, const copy& c, const oc::s3::parallel_options& how)
+asio::awaitable<oc::status> send(session& s, const copy& c)
 {
     local_bytes file;
     if (oc::status bad = file.read(c.from.name); !bad.ok())
         co_return bad;
     const oc::const_byte_span all = file.span();
-    const auto sent = co_await put_parallel(store, c.to.bucket, c.to.name, std::span(&all, 1), how);
+    const oc::s3::parallel_options how = s.options(all.size());
+    const auto sent = co_await put_parallel(s.store, c.to.bucket, c.to.name, std::span(&all, 1), how);
     co_return sent.error();
 }
 
 asio::awaitable<oc::status> copy_one(session& s, const copy& c)
 {
-    const oc::s3::parallel_options how{s.how.piece(c.size), s.how.parallel, patience(c.size), s.progress()};
     if (!c.from.remote())
-        co_return co_await send(s.store, c, how);
+        co_return co_await send(s, c);
     if (!c.to.remote())
-        co_return co_await fetch(s.store, c, how);
+        co_return co_await fetch(s, c);
+    const oc::deadline until = s.patience(c.size);
     const auto copied =
-        co_await copy_object(s.store, c.from.bucket, c.from.name, c.to.bucket, c.to.name, how.until);
-    if (copied)
-        s.bar.add(c.size);
+        co_await copy_object(s.store, c.from.bucket, c.from.name, c.to.bucket, c.to.name, until);
     co_return copied.error();
 }
 

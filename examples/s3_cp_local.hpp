@@ -9,6 +9,7 @@
 #include <objectcache/core/deadline.hpp>
 #include <objectcache/core/error.hpp>
 #include <objectcache/io/task_group.hpp>
+#include <objectcache/s3/large_object.hpp>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -16,13 +17,16 @@
 #include <CLI/Validators.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <deque>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -81,6 +85,9 @@ struct settings : s3_settings {
     {
         if (job == "cp" && !from.remote() && !to.remote())
             return {oc::errc::invalid_argument, "one side has to be s3://bucket/key"};
+        for (const place* side : {&from, &to})
+            if (recursive && job == "cp" && !side->remote() && (side->name.empty() || side->name == "-"))
+                return {oc::errc::invalid_argument, "-r wants a folder, not '" + side->name + "'"};
         if (job != "cp" && !from.remote())
             return {oc::errc::invalid_argument, "not s3://bucket/...: " + from.name};
         return {};
@@ -92,13 +99,6 @@ struct settings : s3_settings {
         return std::max({piece_mib << 20, std::uint64_t(5) << 20, whole / 10'000 + 1});
     }
 };
-
-/** Half a minute, and as long as a link of 0.5 MB/s takes. */
-inline oc::deadline patience(std::uint64_t bytes)
-{
-    const auto seconds = std::chrono::seconds(30 + bytes / 500'000);
-    return oc::deadline(std::chrono::steady_clock::now() + seconds);
-}
 
 /** A key may be anything; what follows a prefix becomes a file only if that file is below the folder, and no other's. */
 inline bool is_path_below(const std::string& key)
@@ -120,6 +120,7 @@ struct session {
     oc::s3::client store;
     std::deque<copy> copies{};
     progress_bar bar{};
+    oc::deadline until{std::chrono::steady_clock::now()}; // of all copies
 
     void add(place from, place to, std::uint64_t size)
     {
@@ -133,7 +134,8 @@ struct session {
         std::error_code ec;
         place to = how.to;
         const bool folder = to.name.empty() || to.name.ends_with('/');
-        if (how.from.name != "-" && (folder || (!to.remote() && fs::is_directory(to.name, ec))))
+        const bool pipe = !how.from.remote() && how.from.name == "-";
+        if (!pipe && (folder || (!to.remote() && fs::is_directory(to.name, ec))))
             to = to.child(fs::path(how.from.name).filename().native());
         add(how.from, std::move(to), size);
     }
@@ -161,18 +163,38 @@ struct session {
             add_one(ec ? 0 : size);
             return {};
         }
-        for (fs::recursive_directory_iterator it(how.from.name, ec), end; !ec && it != end; it.increment(ec))
-            if (it->is_regular_file(ec)) {
-                const auto name = it->path().lexically_relative(how.from.name).native();
-                add(place(it->path().native()), how.to.child(name), it->file_size(ec));
+        for (fs::recursive_directory_iterator it(how.from.name, ec), end; !ec && it != end;
+             it.increment(ec)) {
+            const bool regular = it->is_regular_file(ec);
+            if (ec == std::errc::no_such_file_or_directory) {
+                ec.clear(); // a link to nothing
+                continue;
             }
+            const std::uint64_t size = !ec && regular ? it->file_size(ec) : 0;
+            if (ec)
+                return {ec, it->path().native()};
+            const auto name = it->path().lexically_relative(how.from.name).native();
+            if (regular)
+                add(place(it->path().native()), how.to.child(name), size);
+        }
         return {ec, how.from.name};
     }
 
-    /** Bytes that have arrived, or gone. */
-    [[nodiscard]] std::function<void(std::size_t)> progress()
+    /** Half a minute, and as long as a link of 0.5 MB/s takes for so many bytes; and as long as for all copies, which may be
+        in front. */
+    [[nodiscard]] oc::deadline patience(std::uint64_t bytes) const
     {
-        return [this](std::size_t bytes) { bar.add(bytes); };
+        constexpr std::uint64_t most = std::uint64_t(1) << 50; // of what a store says of an object
+        const auto seconds = std::chrono::seconds(30 + std::min(bytes, most) / 500'000);
+        return std::max(until, oc::deadline(std::chrono::steady_clock::now() + seconds),
+                        [](const oc::deadline& a, const oc::deadline& b) { return a.at() < b.at(); });
+    }
+
+    /** How to move so many bytes. */
+    [[nodiscard]] oc::s3::parallel_options options(std::uint64_t bytes)
+    {
+        return {how.piece(bytes), how.parallel, patience(bytes),
+                [this](std::size_t moved) { bar.add(moved); }};
     }
 
     /** Make all copies, `parallel` at a time and in order; the first that fails ends the others.
@@ -182,12 +204,21 @@ struct session {
     asio::awaitable<oc::status> each_copy(Act act)
     {
         oc::status failed;
+        std::size_t begun = 0, ended = 0;
+        std::uint64_t bytes = 0;
+        for (const copy& c : copies)
+            bytes += std::min(c.size, std::numeric_limits<std::uint64_t>::max() - bytes);
+        until = patience(bytes);
         oc::task_group workers(co_await asio::this_coro::executor);
         const auto work = [&]() -> asio::awaitable<void> {
             while (failed.ok() && !copies.empty()) {
                 const copy next = std::move(copies.front());
                 copies.pop_front();
+                ++begun;
                 oc::status s = co_await act(*this, next);
+                ++ended;
+                if (s.ok() && next.from.remote() && next.to.remote())
+                    bar.add(next.size); // which the store moved by itself
                 if (s.ok() || !failed.ok())
                     continue;
                 failed = std::move(s);
@@ -197,6 +228,8 @@ struct session {
         for (std::size_t i = 0; i < how.parallel && !copies.empty(); ++i)
             workers.spawn(work());
         co_await workers.join();
+        if (failed.ok() && ended < begun) // it threw
+            failed = oc::status(oc::errc::exhausted, "a copy");
         bar.end(failed.ok());
         co_return failed;
     }
@@ -219,6 +252,8 @@ inline int run(int argc, char** argv, const commands& all)
     oc::status done = how.check();
     if (done.ok())
         done = run_with_client(how, carry_out);
+    if (done.ok() && std::fflush(stdout) != 0)
+        done = oc::status(std::error_code(errno, std::generic_category()), "standard output");
     if (!done.ok())
         std::fprintf(stderr, "s3_cp: %s\n", done.message().c_str());
     return done.ok() ? 0 : 1;

@@ -37,7 +37,7 @@ namespace objectcache::cuda {
     layer behind them too. */
 inline constexpr std::size_t copy_engine_run = 32 * 1024;
 
-/** Whether copies by the copy engine (cuda/kv_copies.hpp) are the better way for this layout. */
+/** Whether copies by the copy engine (cuda/kv_move.hpp) are the better way for this layout. */
 [[nodiscard]] inline bool prefers_copy_engine(const kv_pages& pages,
                                               std::size_t least = copy_engine_run) noexcept
 {

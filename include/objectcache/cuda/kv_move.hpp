@@ -41,8 +41,8 @@ template <class Kernels>
     @pre `pages` is valid; slices as kv_batches::batch
     @par Lifetime as move_with_kernels
     @par Errors that of the first call that failed; the copies before it run. cudaErrorMemoryAllocation: no host memory.
-    @par Cost a call for all contiguous runs that are equally far apart, one for all others; or a two-dimensional copy per block,
-         or per block and head. */
+    @par Cost a call for each stretch of contiguous runs that are equally far apart, and one for each stretch between; or a
+         two-dimensional copy per block, or per block and head. */
 [[nodiscard]] inline cudaError_t move_with_copies(kv_direction direction, const kv_pages& pages,
                                                   std::span<const kv_slice> slices,
                                                   cudaStream_t stream) noexcept

@@ -78,14 +78,17 @@ public:
     }
 
     /** From now on somebody stands still for the events of this kind that are waited for. */
-    void hurry(event_kind kind)
+    void hurry(event_kind kind) noexcept
     {
         bool any = false;
         for (const auto& p : state_->waiting)
             if (p->kind == kind && std::exchange(p->haste, event_haste::at_once) == event_haste::at_leisure)
                 any = true;
-        if (any)
-            state_->look_again();
+        try {
+            if (any)
+                state_->look_again();
+        } catch (...) { // no memory: they are seen at leisure
+        }
     }
 
     /** Events that are being waited for. */
@@ -102,12 +105,14 @@ private:
             , what(std::move(e))
             , kind(k)
             , haste(h)
+            , teaches(h == event_haste::at_once)
             , since(at)
         {}
         latch reached;
         event what;
         event_kind kind;
         event_haste haste;
+        const bool teaches; // who is hurried later may have been reached long ago
         time_point since;
         error_code outcome;
     };
@@ -132,12 +137,13 @@ private:
 
         void look_again()
         {
-            if (std::exchange(posted, true))
+            if (posted)
                 return;
             asio::post(executor, [self = this->shared_from_this()] {
                 self->posted = false;
                 self->look();
             });
+            posted = true; // not if that threw
         }
 
         void look()
@@ -151,15 +157,16 @@ private:
                 const event_state seen = owner.query(p.what);
                 time_point& before = reached[static_cast<std::size_t>(p.kind)];
                 const duration elapsed = now - std::max(p.since, before);
-                const bool hurried = p.haste == event_haste::at_once;
                 if (seen == event_state::pending) {
-                    pause = std::min(pause, hurried ? predictor(p.kind).next_look(elapsed) : leisure);
+                    pause =
+                        std::min(pause, p.haste == event_haste::at_once ? predictor(p.kind).next_look(elapsed)
+                                                                        : leisure);
                     ++it;
                     continue;
                 }
                 if (seen != event_state::done)
                     p.outcome = make_error_code(errc::device_failed);
-                else if (hurried)
+                else if (p.teaches)
                     predictor(p.kind).observe(elapsed), before = now;
                 p.reached.set();
                 it = waiting.erase(it);

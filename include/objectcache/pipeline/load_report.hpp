@@ -12,8 +12,9 @@ namespace objectcache {
 
 /** When things happened to one layer of a load; `time_point{}` where they did not. */
 struct layer_timing {
-    time_point requested;   ///< its first read was sent
-    time_point ready;       ///< the device has all of it
+    time_point requested; ///< its first read was sent
+    time_point
+        ready; ///< the device was seen to have all of it: up to half a millisecond late if only a gate waits for it
     time_point waited_from; ///< the engine first asked for it
     time_point waited_to;   ///< and got it
     time_point computed;    ///< its compute was seen done

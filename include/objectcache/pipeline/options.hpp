@@ -35,12 +35,14 @@ struct cache_options {
     bool merge_segments = true;
 
     /** Pinned memory between network and device, bytes. What is under way must fit: the rate of the link times the time of a request,
-        and a quarter more. One part of an upload must fit to store, one request to load. */
+        and a quarter more, or several times that until the link is full (plan/load_pacer.hpp). One part of an upload must fit to store, one request to load. */
     std::size_t staging_bytes = std::size_t{256} << 20;
     /** Layers of one load that may be asked for before the first of them is ready: a bound, beside what pacing finds right. */
     std::uint32_t prefetch_depth = 16;
-    /** Ask for no more than the link brings in the time of a request and a quarter more (plan/load_pacer.hpp), so that no
-        layer takes bandwidth from the one that compute waits for. No: as far ahead as prefetch_depth allows. */
+    /** Ask for no more than it takes to fill the link, as far as that is known (plan/load_pacer.hpp), so that no layer takes
+        bandwidth from the one that compute waits for; and for the first layer of a segment, for which everything stands still, in
+        as many requests as it takes connections to fill the link. No: as far ahead as prefetch_depth allows, each layer of a
+        segment in one request. */
     bool pace_layers = true;
     /** Requests of all loads and stores under way at once. */
     std::uint32_t max_requests = 64;

@@ -22,7 +22,8 @@ namespace objectcache {
     more; and sends them one after the other, a quarter faster than they arrive. As long as requests take no longer than one
     alone would, they are not what fills the link (a store may give each connection only so much): then twice as many may be
     under way, until they do. And as long as the link brings less than it did, although more is to be sent, requests are
-    taken to be slower than was known.
+    taken to be slower than was known: twice, and three times where it takes many connections, so that it is never more than
+    six times what fits on the way.
 
     The idea of BBR (Cardwell et al., ACM Queue 14-5, 2016), with requests for packets. A pure estimator; time is a parameter.
 
@@ -48,13 +49,15 @@ public:
                 return std::numeric_limits<std::uint64_t>::max();
             const double share = static_cast<double>(layer) * of_one / bytes_per_second;
             const double brief = of_one * std::chrono::duration<double>(latency).count();
-            return std::max(worth_a_request, static_cast<std::uint64_t>(std::min(share, brief)));
+            return std::max(
+                {worth_a_request, layer / most_requests, static_cast<std::uint64_t>(std::min(share, brief))});
         }
         /** Whether a connection alone brings what all together do. */
         [[nodiscard]] bool fills_link() const noexcept { return bytes_per_second < queueing * of_one; }
     };
-    /** A request costs as much CPU time as receiving some hundred KB. */
+    /** A request costs as much CPU time as receiving some hundred KB, and a tenth of a millisecond of the cache's own thread. */
     static constexpr std::uint64_t worth_a_request = std::uint64_t{1} << 20;
+    static constexpr std::uint64_t most_requests = 128;
 
     load_pacer() = default;
     explicit load_pacer(knowledge known) : known_(known) {}
@@ -95,9 +98,11 @@ public:
         than later: a step down for one that was quicker is four times one up, so that one in five is. */
     void answered(std::size_t number, std::uint64_t bytes, time_point begun) noexcept
     {
-        requests_[number].begun = begun;
-        requests_[number].begun_with = bytes;
-        const duration seen = begun - requests_[number].at, off = seen - known_.latency;
+        request& r = requests_[number];
+        r.begun = begun;
+        r.begun_with = bytes;
+        r.counted_from = std::min(r.counted_from, begun);
+        const duration seen = begun - r.at, off = seen - known_.latency;
         const bool first = known_.of_one <= 0; // what matches saw is another kind of answer
         if (first || known_.latency <= duration::zero() || seen <= duration::zero())
             known_.latency = std::max(seen, duration::zero());
@@ -121,21 +126,12 @@ public:
         }
         if (known_.of_one > 0)
             queued_ = seconds(now - r.at) > queueing * alone(r.bytes);
-        const double behind_latency = rate_of(r.bytes, now - r.at - known_.latency);
-        if (number == 0) { // which had the link for itself, at least at first
-            const bool seen = r.begun != time_point() && r.begun_with <= r.bytes / 2;
-            const double own = seen ? rate_of(r.bytes - r.begun_with, now - r.begun) : behind_latency;
-            known_.of_one = known_.of_one <= 0 ? own : (known_.of_one + own) / 2;
-            if (seen) // at least that
-                known_.bytes_per_second = std::max(known_.bytes_per_second, own);
-        }
-        if (r.bytes > known_.of_bytes / 2) { // how long a smaller one takes is mostly its latency's scatter
-            known_.of_one = std::max(known_.of_one, behind_latency);
-            known_.of_bytes = std::max(known_.of_bytes, r.bytes);
-        }
+        learn_of_one(number, now);
 
-        if (received < r.received_before)
-            return; // a request that is sent again brings its bytes again: what counted as received does not
+        // A request that is sent again brings its bytes again: what counted as received does not. And what came sooner than
+        // answers begin, as far as that is known, says nothing of the rate.
+        if (received < r.received_before || now < r.counted_from)
+            return;
         const double rate = rate_of(received - r.received_before, now - r.counted_from);
         double& known = known_.bytes_per_second;
         // Many connections share threads, here and there: that they bring less is for want of requests more often than for a
@@ -144,11 +140,12 @@ public:
         slower_ = more && rate < nearly * known
                       ? std::min(slower_ * 1.1, many ? 1.5 * most_slower : most_slower)
                       : slower_ + (1 - slower_) / (many ? 32 : 8);
+        const double believed = known <= 0 ? rate : std::min(rate, known * most_growth);
         if (known <= 0 || (rate > known && !queued_))
-            known = known <= 0 ? rate : std::min(rate, known * most_growth);
+            known = believed;
         if (!more && rate < known && !queued_)
             return;
-        seen_[next_seen_++ % seen_.size()] = std::min(rate, known * most_growth);
+        seen_[next_seen_++ % seen_.size()] = believed;
         if (next_seen_ < seen_.size())
             return;
         const double best = *std::max_element(seen_.begin(), seen_.end());
@@ -172,6 +169,29 @@ private:
         std::uint64_t begun_with = 0;
     };
 
+    /** What the request that has arrived says of the rate of one. */
+    void learn_of_one(std::size_t number, time_point now) noexcept
+    {
+        const request& r = requests_[number];
+        const bool seen = r.begun != time_point();
+        const duration latency = seen ? std::min(known_.latency, r.begun - r.at) : known_.latency;
+        if (now - r.at <= latency && number != 0)
+            return; // sooner than was known: of the rate it says nothing
+        double& known = known_.of_one;
+        const double behind_latency = rate_of(r.bytes, now - r.at - latency);
+        if (number == 0) { // which had the link for itself, at least at first
+            const bool watched = seen && r.begun_with <= r.bytes / 2;
+            const double own = watched ? rate_of(r.bytes - r.begun_with, now - r.begun) : behind_latency;
+            known = known <= 0 ? own : std::min((known + own) / 2, known * most_growth);
+            if (watched) // at least that
+                known_.bytes_per_second = std::max(known_.bytes_per_second, own);
+        }
+        if (r.bytes > known_.of_bytes / 2) { // how long a smaller one takes is mostly its latency's scatter
+            known =
+                std::max(known, known <= 0 ? behind_latency : std::min(behind_latency, known * most_growth));
+            known_.of_bytes = std::max(known_.of_bytes, r.bytes);
+        }
+    }
     [[nodiscard]] double gain() const noexcept { return queued_ || known_.fills_link() ? steady : growing; }
     [[nodiscard]] static double seconds(duration d) noexcept
     {

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <vector>
@@ -45,6 +46,7 @@ TEST_CASE("copies of one size, equally far apart, are rows of one; what breaks t
 TEST_CASE("rows cover the same bytes as the copies they stand for")
 {
     std::mt19937 random(3);
+    std::size_t most_in_rows = 0;
     for (int round = 0; round < 300; ++round) {
         std::vector<std::byte> from(20'000), expected(20'000), to(20'000);
         for (std::byte& b : from)
@@ -59,17 +61,53 @@ TEST_CASE("rows cover the same bytes as the copies they stand for")
             if (random() % 16 == 0)
                 size = 1 + random() % 50;
         }
-        for (std::span<const copy_op> rest = ops; !rest.empty();) {
-            const copy_rows r = leading_rows(rest);
-            REQUIRE(r.rows >= 1);
-            REQUIRE(r.rows <= rest.size());
-            const bool pitches = r.destination_pitch >= r.width && r.source_pitch >= r.width;
-            REQUIRE(pitches);
-            for (std::size_t i = 0; i < r.rows; ++i)
-                std::memcpy(r.destination + i * r.destination_pitch, r.source + i * r.source_pitch, r.width);
-            rest = rest.subspan(r.rows);
-        }
+        std::size_t done = 0, in_rows = 0;
+        const auto in_order = [&](std::span<const copy_op> these) {
+            const bool next = !these.empty() && these.data() == ops.data() + done;
+            REQUIRE(next);
+            done += these.size();
+        };
+        const int error = for_each_stretch(
+            ops,
+            [&](const copy_rows& r, std::span<const copy_op> these) {
+                in_order(these);
+                in_rows += these.size();
+                const bool sound = r.rows == these.size() && r.rows >= least_rows &&
+                                   r.destination_pitch >= r.width && r.source_pitch >= r.width;
+                REQUIRE(sound);
+                for (std::size_t i = 0; i < r.rows; ++i)
+                    std::memcpy(r.destination + i * r.destination_pitch, r.source + i * r.source_pitch,
+                                r.width);
+                return 0;
+            },
+            [&](std::span<const copy_op> these) {
+                in_order(these);
+                for (const copy_op& op : these)
+                    std::memcpy(op.destination, op.source, op.size);
+                return 0;
+            });
+        REQUIRE(error == 0);
+        REQUIRE(done == ops.size());
+        most_in_rows = std::max(most_in_rows, in_rows);
         REQUIRE(to == expected);
+    }
+    CHECK(most_in_rows > 20);
+}
+
+TEST_CASE("the first error ends the handing on")
+{
+    std::vector<std::byte> memory(1000);
+    std::vector<copy_op> ops;
+    for (const std::size_t at : {0U, 7U, 20U, 40U, 60U, 80U, 100U, 111U})
+        ops.push_back({&memory[at], &memory[500 + at], 5});
+    for (int fail = 0; fail < 4; ++fail) { // 0 and 7; rows from 20 on; 111
+        int calls = 0;
+        const auto answer = [&] { return calls++ == fail ? 42 : 0; };
+        const int error = for_each_stretch(
+            ops, [&](const copy_rows&, std::span<const copy_op>) { return answer(); },
+            [&](std::span<const copy_op>) { return answer(); });
+        CHECK(error == (fail < 3 ? 42 : 0));
+        CHECK(calls == std::min(fail + 1, 3));
     }
 }
 

@@ -72,6 +72,18 @@ struct fixture {
     }
 };
 
+TEST_CASE_FIXTURE(fixture, "when the answer to a read that was begun anew began, nobody knows")
+{
+    SUBCASE("after some bytes")
+    {
+        coming->arrived(record);
+    }
+    SUBCASE("before any") {}
+    coming->arrived(0); // as a client says that sends a request again, or takes the other of two
+    coming->arrived(3 * record);
+    CHECK_FALSE(coming->begun());
+}
+
 TEST_CASE_FIXTURE(fixture, "when the first bytes came is kept, whatever comes then")
 {
     CHECK_FALSE(coming->begun());

@@ -350,7 +350,7 @@ TEST_CASE_FIXTURE(cache_store_test::fixture,
     CHECK(cache_store_test::load(*this, shared, found).failed == condition::absent);
     CHECK(shared->link.bytes_per_second == 1e9);
     CHECK(shared->link.of_one == 2e9);
-    CHECK(shared->link.latency == 5ms); // loads know better than the match
+    CHECK(shared->link.latency == 2ms); // what the match saw
 
     forget();
     CHECK(store(tokens, source).stored == 3);
@@ -359,10 +359,17 @@ TEST_CASE_FIXTURE(cache_store_test::fixture,
     CHECK(rows());
     CHECK(shared->link.bytes_per_second != 1e9); // it has learnt
 
-    shared->link = {};
+    CHECK(shared->link.latency == 2ms); // this tier does not let it be seen when answers begin
+
+    shared->link.latency = {};
     for (const duration took : {3ms, 2ms, 4ms})
         shared->saw_latency(took);
-    CHECK(shared->link.latency == 2ms); // the best there is before the first load
+    CHECK(shared->link.latency == 2250us); // the best there is, and slowly more
+    shared->learn({1e9, 7ms, 2e9}, true);
+    shared->saw_latency(2ms); // loads know better
+    CHECK(shared->link.latency == 7ms);
+    shared->learn({1e9, 1ms, 2e9}, false);
+    CHECK(shared->link.latency == 7ms);
 }
 
 TEST_CASE_FIXTURE(cache_store_test::fixture,

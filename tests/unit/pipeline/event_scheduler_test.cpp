@@ -260,6 +260,7 @@ TEST_CASE_FIXTURE(
         device.reach(e);
         turns(5);
         CHECK(out == error_code());
+        CHECK(scheduler->predictor(event_kind::load_copy).next_look(1h) == wait_predictor().next_look(1h));
         return;
     }
     SUBCASE("and a failure is seen")

@@ -160,6 +160,22 @@ TEST_CASE("how long answers take to begin is learnt from them, and a slow one am
     CHECK(seconds(cold.known().latency).count() == doctest::Approx(0.01));
 }
 
+TEST_CASE("a store that answers sooner than it did is not taken for an endless link")
+{
+    load_pacer pacer({1e9, std::chrono::milliseconds(100), 1e9});
+    std::uint64_t received = 0;
+    for (int i = 0; i < 50; ++i) {
+        const double sent = i;
+        const std::size_t number = pacer.sent(1'000'000, received, at(sent));
+        received += 1'000'000;
+        if (i % 2 == 0) // not every tier tells when an answer began
+            pacer.answered(number, 10'000, at(sent + 0.03));
+        pacer.arrived(number, true, false, received, at(sent + 0.031));
+        CHECK(pacer.known().of_one <= 2.1e9);
+        CHECK(pacer.known().bytes_per_second <= 2.1e9);
+    }
+}
+
 TEST_CASE("a link is found out in one load, however little its first request says of it")
 {
     for (const double latency : {0.001, 0.01, 0.03}) {

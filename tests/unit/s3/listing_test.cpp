@@ -245,6 +245,49 @@ TEST_CASE("remove_all: what the store does not delete is named, with the reason"
     CHECK(got.detail() == "DELETE of b: AccessDenied: No");
 }
 
+TEST_CASE("remove_all: what the store stumbled over is asked for once more, by itself")
+{
+    using peer_test::page;
+    asio::io_context io;
+    const std::string listed = page(
+        "200 OK",
+        "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key><Size>1</Size></Contents>"
+        "<Contents><Key>b</Key><Size>1</Size></Contents></ListBucketResult>");
+    const std::string kept = page("200 OK", "<DeleteResult><Error><Key>b</Key><Code>InternalError</Code>"
+                                            "<Message>We</Message></Error></DeleteResult>");
+    const std::string gone = "HTTP/1.1 204 No Content\r\n\r\n";
+    const std::string refused =
+        page("403 Forbidden", "<Error><Code>AccessDenied</Code><Message>No</Message></Error>");
+    for (const bool again : {true, false}) {
+        scripted_peer peer(io, {{{listed}, {kept}, {again ? gone : refused}}});
+        client c(io.get_executor(), *endpoint::parse(peer.url()), credentials::anonymous(),
+                 support::one_try());
+        status got;
+        const auto body = [&]() -> asio::awaitable<void> { got = co_await remove_all(c, "b", ""); };
+        REQUIRE(testing::run_coroutine(io, body()));
+        CHECK(got.ok() == again);
+        CHECK((again || got == condition::denied));
+    }
+}
+
+TEST_CASE("remove_all: no body is larger than stores take, however long the keys are")
+{
+    world w;
+    std::vector<std::string> keys;
+    for (std::size_t i = 0; i < 900; ++i)
+        keys.push_back("p/" + std::string(1000, '&') + std::to_string(i)); // 5 times as long in XML
+    put(w, keys);
+    CHECK(w.run(remove_all(w.store, "bucket", "p/", {.parallel = 1})).ok());
+    CHECK(w.server.objects().empty());
+    std::size_t deletes = 0;
+    for (const testing::s3_log_entry& entry : w.server.log())
+        if (entry.request.method == "POST") {
+            ++deletes;
+            CHECK(entry.bytes_in <= 1 << 20);
+        }
+    CHECK(deletes > 4);
+}
+
 TEST_CASE("remove_all: as many requests beside the listing as were asked for, and none is left behind")
 {
     world w;
@@ -284,16 +327,19 @@ TEST_CASE("remove_all: a batch that fails ends the others, and the listing")
 {
     world w;
     put(w, numbered("p/", 5500));
-    std::atomic<int> begun = 0;
+    std::atomic<int> begun = 0, lists = 0;
     w.respond([&](const s3_request& r) {
-        if (r.method == "GET")
+        if (r.method == "GET") {
+            ++lists;
             return s3_fault();
+        }
         return ++begun == 2 ? s3_fault::error(403, "AccessDenied")
                             : s3_fault::stall(s3_fault::point::request_head);
     });
     const status got = w.run(remove_all(w.store, "bucket", "p/", {.parallel = 2}));
     CHECK(got == condition::denied);
     CHECK(begun == 2);
+    CHECK(lists <= 3); // of 6 pages
     CHECK(w.server.objects().size() == 5500);
 }
 

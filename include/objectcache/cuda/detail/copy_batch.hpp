@@ -64,25 +64,18 @@ inline cudaError_t enqueue_batch(std::span<const copy_op> ops, cudaStream_t stre
     equally far apart, and their V, that is two calls instead of two entries of a batch for each slice. */
 inline cudaError_t enqueue_copies(std::span<const copy_op> ops, cudaStream_t stream) noexcept
 {
-    std::size_t single = 0; // leading operations that are not enqueued yet, and no rows
-    while (single < ops.size()) {
-        const copy_rows r = leading_rows(ops.subspan(single));
-        if (r.rows < least_rows) {
-            ++single;
-            continue;
-        }
-        if (single != 0)
-            if (const cudaError_t error = enqueue_batch(ops.first(single), stream); error != cudaSuccess)
-                return error;
-        if (const cudaError_t error =
+    return for_each_stretch(
+        ops,
+        [&](const copy_rows& r, std::span<const copy_op> same) {
+            const cudaError_t error =
                 cudaMemcpy2DAsync(r.destination, r.destination_pitch, r.source, r.source_pitch, r.width,
                                   r.rows, cudaMemcpyDefault, stream);
-            error != cudaSuccess)
-            return error;
-        ops = ops.subspan(single + r.rows);
-        single = 0;
-    }
-    return ops.empty() ? cudaSuccess : enqueue_batch(ops, stream);
+            if (error != cudaErrorInvalidValue)
+                return error;
+            (void)cudaGetLastError(); // of several allocations, say
+            return enqueue_batch(same, stream);
+        },
+        [&](std::span<const copy_op> others) { return enqueue_batch(others, stream); });
 }
 
 } // namespace objectcache::cuda::detail

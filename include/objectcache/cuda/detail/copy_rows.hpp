@@ -49,4 +49,29 @@ inline constexpr std::size_t most_pitch = std::numeric_limits<int>::max();
     return out;
 }
 
+/** Hand all operations on, each once: `rows(copy_rows, operations)` for those that are rows of one copy, `others(operations)`
+    for the stretches between, until one of them returns what is not 0. */
+template <class Rows, class Others>
+auto for_each_stretch(std::span<const copy_op> ops, Rows&& rows, Others&& others)
+{
+    decltype(others(ops)) error{};
+    std::size_t single = 0; // leading operations that are not handed on yet, and no rows
+    while (single < ops.size()) {
+        const copy_rows r = leading_rows(ops.subspan(single));
+        if (r.rows < least_rows) {
+            ++single;
+            continue;
+        }
+        if (single != 0)
+            error = others(ops.first(single));
+        if (error == decltype(error){})
+            error = rows(r, ops.subspan(single, r.rows));
+        if (error != decltype(error){})
+            return error;
+        ops = ops.subspan(single + r.rows);
+        single = 0;
+    }
+    return ops.empty() ? error : others(ops);
+}
+
 } // namespace objectcache::cuda::detail

@@ -64,6 +64,7 @@ public:
 
     void arrived(std::size_t bytes) noexcept override
     {
+        again_ = again_ || bytes == 0 || bytes < told_;
         if (begun_.at == time_point())
             begun_ = {bytes, time_.now()};
         if (bytes < told_) {
@@ -100,10 +101,11 @@ public:
         count(complete ? bytes_.size() : 0);
     }
 
-    /** How many bytes came first, and when, if any did and the read has ended. */
+    /** How many bytes came first, and when, if any did and the read has ended. Not of one that was begun anew: nobody knows
+        when the answer that counts began. */
     [[nodiscard]] std::optional<pacing::beginning> begun() const noexcept
     {
-        return begun_.at == time_point() ? std::nullopt : std::optional(begun_);
+        return again_ || begun_.at == time_point() ? std::nullopt : std::optional(begun_);
     }
 
     /** What was verified since the last call, or since the beginning if the bytes came again. */
@@ -196,6 +198,7 @@ private:
     const notice more_;
 
     pacing::beginning begun_;              // the tier's thread alone, until the read has ended
+    bool again_ = false;                   // likewise
     std::size_t told_ = 0, announced_ = 0; // likewise
     bool broken_ = false;                  // likewise: a record that is not what it should be
 

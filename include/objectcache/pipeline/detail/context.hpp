@@ -53,6 +53,7 @@ struct pipeline_context {
     byte_budget requests;
     prefix_index index;
     load_pacer::knowledge link; // as the matches and loads so far saw it
+    bool latency_of_loads = false;
     std::unordered_map<digest, std::shared_ptr<layout_census>> censuses; // of the scopes that were asked for
     cache_counters counters;
     task_group running; // all that is under way: what close() joins
@@ -91,13 +92,22 @@ struct pipeline_context {
             index.mark_unknown(key, time.now());
         return corrupt || absent || unknown;
     }
-    /** What a load found of the link. */
-    void learn(const load_pacer::knowledge& seen) noexcept { link = seen; }
-    /** A request that brought nothing took so long: the best there is to know before the first load. */
+    /** What a load found of the link.
+
+        @param answered its latency is that of answers which were seen to begin: not all tiers let that be seen */
+    void learn(const load_pacer::knowledge& seen, bool answered) noexcept
+    {
+        const duration latency = answered ? seen.latency : link.latency;
+        link = seen;
+        link.latency = latency;
+        latency_of_loads = latency_of_loads || answered;
+    }
+    /** A request that brought nothing took so long: the best there is to know where loads say nothing of it. */
     void saw_latency(duration took) noexcept
     {
-        if (link.bytes_per_second <= 0)
-            link.latency = link.latency == duration::zero() ? took : std::min(took, link.latency);
+        if (!latency_of_loads)
+            link.latency =
+                link.latency == duration::zero() ? took : std::min(took, link.latency + link.latency / 8);
     }
     /** Stand still until the device is past `behind`. For when there is no memory for a wait that lets others work: the
         device may touch what the event guards, and nothing else is known to be safe. */

@@ -211,7 +211,7 @@ private:
             announce(v, layer.failed);
         }
         if (pacing_.learnt())
-            context_->learn(pacing_.known());
+            context_->learn(pacing_.known(), pacing_.answered());
         settled_.set();
     }
 
@@ -265,7 +265,7 @@ private:
         // In this order everywhere (store_state too): who has a request must not wait for staging, or those who have the
         // staging may wait for the request.
         const auto size = static_cast<std::size_t>(fetch.range.size);
-        if (context_->staging.in_use() + size > context_->staging.capacity())
+        if (context_->staging.in_use() + 2 * size > context_->staging.capacity()) // of one piece
             context_->events.hurry(event_kind::load_copy);
         auto lent = co_await context_->staging.acquire(size, priority::load, until_);
         if (!lent)
@@ -457,6 +457,8 @@ private:
         for (layer_id l = fetch.first_layer; l < fetch.first_layer + fetch.layers; ++l) {
             layers_.parts_enqueued(layers_.index_of(l, pass), fetch.chunks);
             parts_ended(layers_.index_of(l, pass), fetch.chunks, failed);
+            if (layers_.at(l, pass).to_be_seen()) // by those whose copies were enqueued before
+                context_->events.hurry(event_kind::load_copy);
         }
     }
 

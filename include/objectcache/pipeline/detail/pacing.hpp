@@ -28,6 +28,8 @@ public:
     [[nodiscard]] const load_pacer::knowledge& known() const noexcept { return pacer_.known(); }
     /** Something has arrived whole: what is known is more than what was known before. */
     [[nodiscard]] bool learnt() const noexcept { return learnt_; }
+    /** Answers were seen to begin: the latency is theirs. */
+    [[nodiscard]] bool answered() const noexcept { return answered_; }
 
     /** Until a request of so many bytes may be sent; until `latest`, `stop()`, or a cancellation.
 
@@ -68,8 +70,10 @@ public:
     void arrived(std::size_t number, bool complete, const std::optional<beginning>& began,
                  std::uint64_t received)
     {
-        if (began)
+        if (began) {
             pacer_.answered(number, began->bytes, began->at);
+            answered_ = true;
+        }
         pacer_.arrived(number, complete, waiting_, received, timer_.now());
         learnt_ = learnt_ || complete;
         timer_.cancel();
@@ -84,6 +88,7 @@ private:
     bool waiting_ = false; // there is one more to be sent
     bool stopped_ = false;
     bool learnt_ = false;
+    bool answered_ = false;
 };
 
 } // namespace objectcache::detail

@@ -23,7 +23,10 @@ OBJECTCACHE_DECL listing::listing(client store, std::string bucket, std::string 
     , bucket_(std::move(bucket))
     , prefix_(std::move(prefix))
     , options_(std::move(options))
-{}
+{
+    options_.max_keys =
+        std::max<decltype(options_.max_keys)>(1, options_.max_keys); // of none there is no end
+}
 
 OBJECTCACHE_DECL asio::awaitable<list_page*> listing::next()
 {
@@ -100,10 +103,27 @@ OBJECTCACHE_DECL asio::awaitable<void> remove_batch(removal& job, std::vector<st
     keys.erase(by_hand, keys.end());
     if (!keys.empty()) {
         const auto kept = co_await remove_objects(job.store, job.bucket, keys, job.until);
-        if (!kept || !kept->empty())
-            co_return job.fail(kept ? kept->front().error() : kept.error());
+        if (!kept)
+            co_return job.fail(kept.error());
+        for (const delete_failure& failure : *kept) {
+            status why = failure.error();
+            // A store that stumbled over one of a thousand is asked again, as for any request.
+            if (why == errc::server_error)
+                why = co_await job.store.remove(job.bucket, failure.key, how);
+            if (!why.ok())
+                co_return job.fail(std::move(why));
+        }
     }
     ++job.ended;
+}
+
+/** Bytes of a key in the body of a bulk DELETE, and of what stands around it. */
+OBJECTCACHE_DECL std::size_t bytes_in_body(const std::string& key)
+{
+    constexpr std::size_t around = 32, longest_escape = 6;
+    const auto escaped = std::ranges::count_if(
+        key, [](char c) { return c == '&' || c == '<' || c == '>' || c == '"' || c == '\''; });
+    return key.size() + static_cast<std::size_t>(escaped) * longest_escape + around;
 }
 
 /** Takes the keys away, to be removed in the background, once there is a slot. False: it is too late for that. */
@@ -125,12 +145,16 @@ OBJECTCACHE_DECL asio::awaitable<void> list_and_remove(removal& job)
     list_options how;
     how.until = job.until;
     listing pages(job.store, job.bucket, job.prefix, std::move(how));
+    constexpr std::size_t most_bytes = std::size_t{512} << 10; // of a body: Ceph's gateway takes a megabyte
     std::vector<std::string> keys;
+    std::size_t bytes = 0;
     while (list_page* page = co_await pages.next())
         for (list_entry& object : page->objects) {
+            bytes += bytes_in_body(object.key);
             keys.push_back(std::move(object.key));
-            if (keys.size() < most_keys_per_delete)
+            if (keys.size() < most_keys_per_delete && bytes < most_bytes)
                 continue;
+            bytes = 0;
             const bool began = co_await begin_batch(job, keys);
             if (!began)
                 co_return;
