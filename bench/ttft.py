@@ -507,6 +507,12 @@ def budgets(engine):
     else:
         judge("host CPU in the pipeline, per layer and request", f"<= {BUDGET_HOST_US:g} us", "-", None)
     yield "\n## Budgets\n\nThose of the design that these lines can judge.\n\n" + table(["what", "budget", "here", ""], rows)
+    yield """
+A cell that is over the model by its *else* (below) alone is so by the GPU: its layers took longer than in the `compute` before it, as a GPU
+that gets warm has them do. CPU per GB counts all that a cache's threads do, of which small loads have more for each byte. The pipeline's
+own thread works for each request: a coroutine, a hop to a thread that receives and back, a copy while bytes come and one at their end,
+an event that says when the memory is free again. Ten microseconds, which were meant for a layer, are far below that.
+"""
 
 
 def gaps(engine):

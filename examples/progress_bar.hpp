@@ -57,6 +57,7 @@ private:
     {
         constexpr std::size_t width = 32;
         drawn_ = clock::now();
+        total_ = std::max(total_, done_); // of a pipe nobody knew it
         const double share = total_ == 0 ? 1.0 : static_cast<double>(done_) / static_cast<double>(total_);
         const double seconds = std::max(1e-6, std::chrono::duration<double>(drawn_ - began_).count());
         std::string bar, left;
