@@ -10,6 +10,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <doctest/doctest.h>
+#include <support/counting_device.hpp>
 #include <support/kv_fixture.hpp>
 #include <support/run.hpp>
 
@@ -22,14 +23,7 @@ using namespace std::chrono_literals;
 // How often a load asks the device for the end of its copies: behind gates now and then, without pause for those who wait.
 namespace cache_leisure_test {
 
-struct counting_device : testing::gated_device {
-    event_state query(const event& e) noexcept
-    {
-        ++queries;
-        return testing::gated_device::query(e);
-    }
-    std::size_t queries = 0;
-};
+using support::counting_device;
 using tested_cache = cache<counting_device, testing::recording_tier>;
 
 struct fixture {

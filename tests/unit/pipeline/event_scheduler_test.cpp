@@ -12,6 +12,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <doctest/doctest.h>
+#include <support/counting_device.hpp>
 
 #include <deque>
 #include <optional>
@@ -22,15 +23,7 @@ using namespace std::chrono_literals;
 
 namespace event_scheduler_test {
 
-/** A device that counts how often it is asked. */
-struct counting_device : testing::gated_device {
-    event_state query(const event& e) noexcept
-    {
-        ++queries;
-        return testing::gated_device::query(e);
-    }
-    std::size_t queries = 0;
-};
+using support::counting_device;
 
 struct fixture {
     counting_device device;
