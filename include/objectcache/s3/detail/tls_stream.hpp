@@ -44,6 +44,8 @@ public:
     /** A part of `from` that was not written has to be offered again, as the beginning of the next call's. */
     [[nodiscard]] step write(const_byte_span from);
 
+    /** Has OpenSSL taken from the socket what it has not handed out? Then a wait for the socket could last for ever. */
+    [[nodiscard]] bool holds_some() const noexcept { return SSL_has_pending(ssl_.get()) == 1; }
     /** Is the peer there, as far as is known, and has it said nothing? Takes in what is for TLS itself, such as tickets. */
     [[nodiscard]] bool is_quiet();
     /** Was an earlier session resumed? */
@@ -61,7 +63,7 @@ private:
     static int send(BIO* bio, const char* from, int size);
     static long control(BIO* bio, int command, long, void*);
 
-    [[nodiscard]] step begin();
+    [[nodiscard]] bool begin();
     [[nodiscard]] step outcome_of(int returned);
 
     std::shared_ptr<tls_context> shared_;

@@ -169,7 +169,7 @@ OBJECTCACHE_DECL asio::awaitable<void> connection::run(transfer& t)
         const bool sending = wanted == transfer::want::send;
         const std::size_t room = sending ? 0 : t.room().size();
         tls_stream::step step{outcome::wait_readable};
-        if (sending || promising || tls_)
+        if (sending || promising || (tls_ && tls_->holds_some()))
             step = attempt(t);
         boost::system::error_code ec;
         std::size_t n = step.bytes;
@@ -190,6 +190,8 @@ OBJECTCACHE_DECL asio::awaitable<void> connection::run(transfer& t)
                 continue;
             }
             if (tls_ || sending) {
+                if (!sending)
+                    wait_for_much_of(t.outstanding());
                 ec = co_await ready(step.what);
             } else { // waits and receives in one
                 const auto cancellation = co_await asio::this_coro::cancellation_state;
@@ -204,8 +206,8 @@ OBJECTCACHE_DECL asio::awaitable<void> connection::run(transfer& t)
             }
             break;
         }
-        // What filled its room has probably left something. After a request there is nothing yet.
-        promising = !sending && n == room;
+        // What filled its room has probably left something, and so has a record. After a request there is nothing yet.
+        promising = !sending && (tls_ || n == room);
         if (unbroken >= turn) {
             unbroken = 0;
             ec = co_await pause();
@@ -226,6 +228,8 @@ OBJECTCACHE_DECL void connection::wait_for_much_of(std::uint64_t rest)
     constexpr int least = 64 << 10; // bytes; of less, every piece ends a wait
     constexpr int most = 256 << 10; // bytes; from here on a wait costs little beside the copying
     int mark = 1;
+    if (tls_) // has some of it already
+        rest -= std::min<std::uint64_t>(rest, tls_context::most_held);
     if (low_mark_ > 1) {
         if (rest >= static_cast<std::uint64_t>(low_mark_))
             return;

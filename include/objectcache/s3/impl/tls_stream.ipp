@@ -63,16 +63,17 @@ OBJECTCACHE_DECL status tls_stream::prepare()
     return {};
 }
 
-OBJECTCACHE_DECL tls_stream::step tls_stream::begin()
+OBJECTCACHE_DECL bool tls_stream::begin()
 {
-    if (failed_) // OpenSSL must not be asked again
-        return {step::outcome::failed, 0, make_error_code(errc::tls_failed)};
-    ERR_clear_error();
-    return {};
+    if (!failed_) // else OpenSSL must not be asked again
+        ERR_clear_error();
+    return !failed_;
 }
 
 OBJECTCACHE_DECL tls_stream::step tls_stream::outcome_of(int returned)
 {
+    if (failed_)
+        return {step::outcome::failed, 0, make_error_code(errc::tls_failed)};
     switch (SSL_get_error(ssl_.get(), returned)) {
     case SSL_ERROR_WANT_READ:
         return {step::outcome::wait_readable};
@@ -98,19 +99,16 @@ OBJECTCACHE_DECL tls_stream::step tls_stream::outcome_of(int returned)
 
 OBJECTCACHE_DECL tls_stream::step tls_stream::handshake()
 {
-    step out = begin();
-    if (out.what == step::outcome::failed)
-        return out;
-    const int returned = SSL_connect(ssl_.get());
+    const int returned = begin() ? SSL_connect(ssl_.get()) : 0;
     if (returned != 1) {
-        out = outcome_of(returned);
+        const step out = outcome_of(returned);
         // If an earlier session was what the server stumbled over, the next connection begins anew.
         if (failed_)
             shared_->forget_sessions(host_);
         return out;
     }
     established_ = true;
-    return out;
+    return {};
 }
 
 OBJECTCACHE_DECL std::string tls_stream::handshake_failure()
@@ -126,30 +124,26 @@ OBJECTCACHE_DECL std::string tls_stream::handshake_failure()
 
 OBJECTCACHE_DECL tls_stream::step tls_stream::read(byte_span into)
 {
-    step out = begin();
-    if (out.what == step::outcome::failed)
-        return out;
-    const int returned = SSL_read_ex(ssl_.get(), into.data(), into.size(), &out.bytes);
-    return returned == 1 ? out : outcome_of(returned);
+    std::size_t bytes = 0;
+    if (begin() && SSL_read_ex(ssl_.get(), into.data(), into.size(), &bytes) == 1)
+        return {step::outcome::done, bytes};
+    return outcome_of(0);
 }
 
 OBJECTCACHE_DECL tls_stream::step tls_stream::write(const_byte_span from)
 {
-    step out = begin();
-    if (out.what == step::outcome::failed)
-        return out;
-    const int returned = SSL_write_ex(ssl_.get(), from.data(), from.size(), &out.bytes);
-    return returned == 1 ? out : outcome_of(returned);
+    std::size_t bytes = 0;
+    if (begin() && SSL_write_ex(ssl_.get(), from.data(), from.size(), &bytes) == 1)
+        return {step::outcome::done, bytes};
+    return outcome_of(0);
 }
 
 OBJECTCACHE_DECL bool tls_stream::is_quiet()
 {
-    step out = begin();
-    if (out.what == step::outcome::failed)
-        return false;
     std::byte probe;
-    const int returned = SSL_peek_ex(ssl_.get(), &probe, 1, &out.bytes);
-    return returned != 1 && outcome_of(returned).what == step::outcome::wait_readable;
+    std::size_t bytes = 0;
+    const bool spoke = begin() && SSL_peek_ex(ssl_.get(), &probe, 1, &bytes) == 1;
+    return !spoke && outcome_of(0).what == step::outcome::wait_readable;
 }
 
 OBJECTCACHE_DECL int tls_stream::receive(BIO* bio, char* into, int size)
