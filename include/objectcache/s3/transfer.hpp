@@ -63,7 +63,7 @@ public:
     /** How much of an error's body is kept, in bytes. */
     static constexpr std::size_t error_limit = 64 * 1024;
     /** Bytes that are received at once while somebody looks at them. */
-    static constexpr std::size_t observed_piece = 256 * 1024;
+    static constexpr std::size_t observed_piece = 512 * 1024;
 
     /** @pre `scratch.size() >= head_limit`; for `expect::range`, `what.destination.size() == what.range.size`. */
     transfer(exchange what, byte_span scratch);

@@ -160,8 +160,9 @@ OBJECTCACHE_DECL asio::awaitable<void> connection::run(transfer& t)
 {
     using outcome = tls_stream::step::outcome;
     const auto token = asio::as_tuple(asio::use_awaitable);
-    // Bytes moved without a wait before others have theirs.
-    const std::size_t turn = std::size_t(tls_ ? 256 : 2048) << 10;
+    // Bytes moved without a wait before others have theirs: some milliseconds. In a shorter turn they cost more, as what comes
+    // for the others meanwhile fills their windows, and the cache no longer holds it when it is read.
+    const std::size_t turn = std::size_t(tls_ ? 1024 : 4096) << 10;
     std::size_t unbroken = 0;
     bool promising = true; // is there likely something to receive?
     while (t.next() != transfer::want::done) {
