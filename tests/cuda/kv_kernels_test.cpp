@@ -8,6 +8,8 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <memory>
+#include <vector>
 
 namespace {
 
@@ -76,8 +78,11 @@ struct chunk {
     std::size_t first, tokens;
 };
 
+/** Which slices follow one another. Those of a segment do so evenly, and are then rows of few copies. */
+enum class order { shuffled, as_stored };
+
 struct random_move {
-    explicit random_move(std::mt19937& random) : c(kv_reference::random_pool(random))
+    random_move(std::mt19937& random, order of_slices) : c(kv_reference::random_pool(random))
     {
         const std::size_t S = c.geometry.slice_bytes(), G = c.geometry.tokens_per_chunk;
         const std::size_t gap = random() % 2 ? 16 - S % 16 : random() % 5;
@@ -86,7 +91,8 @@ struct random_move {
         for (layer_id layer = 0; layer < c.geometry.layers; ++layer)
             for (std::size_t first = begin; first < c.capacity; first += G)
                 chunks.push_back({0, layer, first, std::min(G, c.capacity - first)});
-        std::shuffle(chunks.begin(), chunks.end(), random);
+        if (of_slices == order::shuffled)
+            std::shuffle(chunks.begin(), chunks.end(), random);
         chunks.resize(std::min<std::size_t>(chunks.size(), 1 + random() % 250));
         for (chunk& k : chunks) {
             k.payload = at;
@@ -112,13 +118,14 @@ using mover = std::function<cudaError_t(kv_direction, const kv_pages&, const buf
                                         const std::vector<kv_slice>&, cudaStream_t)>;
 
 /** Both ways against the reference; every byte of pool and payloads is compared, so poison around them too. */
-void check(const mover& move, buffer::where payload_kind, unsigned seed, int rounds)
+void check(const mover& move, buffer::where payload_kind, unsigned seed, int rounds,
+           order of_slices = order::shuffled)
 {
     std::mt19937 random(seed);
     const stream on;
     std::size_t slices = 0;
     for (int round = 0; round < rounds; ++round) {
-        const random_move m(random);
+        const random_move m(random, of_slices);
         INFO("round " << round << ", seed " << seed << ": " << m.chunks.size() << " slices, head "
                       << m.c.geometry.head_size << " x " << bytes_of(m.c.geometry.dtype) << ", heads "
                       << m.c.geometry.kv_heads << ", block " << m.c.layout.block_tokens << ", G "
@@ -218,6 +225,11 @@ TEST_CASE("copies by the copy engine")
     {
         check(copies, buffer::where::pinned, 7, 40);
     }
+    SUBCASE("slices one after the other, as a segment stores them")
+    {
+        check(copies, buffer::where::pinned, 9, 60, order::as_stored);
+        check(copies, buffer::where::device, 10, 60, order::as_stored);
+    }
     SUBCASE("on the default stream, which takes no batches")
     {
         check(
@@ -228,6 +240,48 @@ TEST_CASE("copies by the copy engine")
             },
             buffer::where::device, 8, 10);
     }
+}
+
+TEST_CASE("rows of one copy may lie in several allocations")
+{
+    // Eight slices of 4 KiB, tokens one after the other; each slice's K, and each layer, in memory of its own or shared.
+    constexpr std::size_t tokens = 16, slices = 8, layers = 3;
+    const kv_geometry geometry{layers, 1, 64, kv_dtype::bf16, kv_form::separate, tokens};
+    const std::size_t token = 64 * 2, part = slices * tokens * token;
+    std::mt19937 random(11);
+    std::vector<std::unique_ptr<buffer>> pools, payloads;
+    std::vector<std::vector<std::byte>> expected_pools, stored;
+    std::vector<kv_layer_memory> memory, reference_memory;
+    for (std::size_t i = 0; i < 2 * layers; ++i) {
+        expected_pools.push_back(kv_reference::random_bytes(part, random));
+        pools.push_back(std::make_unique<buffer>(buffer::where::device, expected_pools.back()));
+    }
+    for (std::size_t l = 0; l < layers; ++l) {
+        memory.push_back({pools[2 * l]->data(), pools[2 * l + 1]->data()});
+        reference_memory.push_back({expected_pools[2 * l].data(), expected_pools[2 * l + 1].data()});
+    }
+    const auto pages = kv_pages::contiguous(geometry, memory, slices * tokens, token, token);
+    const auto reference = kv_pages::contiguous(geometry, reference_memory, slices * tokens, token, token);
+    std::vector<kv_slice> all;
+    for (std::size_t l = 0; l < layers; ++l)
+        for (std::size_t i = 0; i < slices; ++i) {
+            stored.push_back(kv_reference::random_bytes(geometry.slice_bytes(), random));
+            payloads.push_back(std::make_unique<buffer>(buffer::where::pinned, stored.back()));
+            all.push_back({payloads.back()->data(), static_cast<layer_id>(l), i * tokens, tokens});
+            kv_reference::scatter(reference, static_cast<layer_id>(l), i * tokens, tokens,
+                                  stored.back().data());
+        }
+    const stream on;
+    CUDA_OK(move_with_copies(kv_direction::scatter, pages, all, on.handle));
+    CUDA_OK(cudaStreamSynchronize(on.handle));
+    for (std::size_t i = 0; i < pools.size(); ++i)
+        CHECK(pools[i]->read() == expected_pools[i]);
+    for (const auto& one : payloads)
+        one->write(std::vector<std::byte>(geometry.slice_bytes()));
+    CUDA_OK(move_with_copies(kv_direction::gather, pages, all, on.handle));
+    CUDA_OK(cudaStreamSynchronize(on.handle));
+    for (std::size_t i = 0; i < payloads.size(); ++i)
+        CHECK(payloads[i]->read() == stored[i]);
 }
 
 TEST_CASE("a launch that cannot be is reported, and the next one runs")

@@ -27,14 +27,6 @@ inline std::vector<at::Device> devices()
     return out;
 }
 
-inline std::vector<std::uint32_t> some_tokens(std::size_t count, std::uint32_t vocab)
-{
-    std::vector<std::uint32_t> tokens(count);
-    for (std::uint32_t i = 0; i < count; ++i)
-        tokens[i] = (i * i * 7 + i * 13 + 3) % vocab;
-    return tokens;
-}
-
 /** The largest difference, as a fraction of the largest magnitude. */
 inline double difference(const at::Tensor& actual, const at::Tensor& expected)
 {

@@ -24,8 +24,13 @@ TEST_CASE("with regular layers it sleeps until shortly before the end")
     for (int i = 0; i < 64; ++i)
         p.observe(10ms);
     CHECK(p.first_look() == 9500us - wait_predictor::oversleep); // a twentieth
+    CHECK(p.next_look(0us) == wait_predictor::trusting_pause);
+    CHECK(p.next_look(8ms) == std::min(duration(2ms), p.first_look() - 8ms));
+    p.observe(8ms); // not so regular after all
     CHECK(p.next_look(0us) == wait_predictor::shortest_pause);
     CHECK(p.next_look(4ms) == 1ms);
+    for (int i = 0; i < 64; ++i)
+        p.observe(10ms);
     CHECK(p.next_look(9ms) == p.first_look() - 9ms);
     CHECK(p.next_look(10ms) == duration::zero()); // inside the spin
     CHECK(p.next_look(20ms) > 500us);             // far off the prediction: do not burn a core
@@ -69,6 +74,32 @@ TEST_CASE("looking now and then is cheap")
         see(p, 20ms);
     CHECK(see(p, 20ms).second < 30);
     CHECK(see(p, 20ms).first < 20100us);
+    for (const duration took :
+         {duration(500us), duration(1ms), duration(3ms), duration(10ms), duration(100ms)}) {
+        wait_predictor regular;
+        for (int i = 0; i < 64; ++i)
+            see(regular, took);
+        CAPTURE(took.count());
+        CHECK(see(regular, took).second <= (took < 10ms ? 2 : took < 20ms ? 6 : 25));
+    }
+}
+
+TEST_CASE("what was spun through because a thread once woke up late is slept through again")
+{
+    wait_predictor p;
+    for (int i = 0; i < 64; ++i)
+        p.observe(500us);
+    for (int i = 0; i < 4; ++i) {
+        p.woke(1ms);
+        p.observe(500us);
+    }
+    CHECK(p.first_look() == duration::zero());
+    for (int i = 0; i < 64; ++i)
+        p.observe(500us); // it spun: nobody woke up
+    CHECK(p.first_look() > 400us);
+    for (int i = 0; i < 1000; ++i)
+        p.observe(57us); // but this is shorter than waking up takes
+    CHECK(p.first_look() == duration::zero());
 }
 
 TEST_CASE("scatter widens the margin, and a jump is followed")
