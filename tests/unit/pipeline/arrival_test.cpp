@@ -2,6 +2,7 @@
 #include <objectcache/pipeline/detail/arrival.hpp>
 
 #include <objectcache/kv/hash_chain.hpp>
+#include <objectcache/s3/transfer.hpp>
 
 #include <objectcache/testing/manual_clock.hpp>
 
@@ -9,7 +10,10 @@
 #include <doctest/doctest.h>
 #include <support/kv_fixture.hpp>
 
+#include <array>
+#include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 using namespace objectcache;
@@ -78,7 +82,10 @@ TEST_CASE_FIXTURE(fixture, "when the answer to a read that was begun anew began,
     {
         coming->arrived(record);
     }
-    SUBCASE("before any") {}
+    SUBCASE("before any")
+    {
+        coming->arrived(0);
+    }
     coming->arrived(0); // as a client says that sends a request again, or takes the other of two
     coming->arrived(3 * record);
     CHECK_FALSE(coming->begun());
@@ -95,6 +102,36 @@ TEST_CASE_FIXTURE(fixture, "when the first bytes came is kept, whatever comes th
     REQUIRE(coming->begun());
     CHECK(coming->begun()->at == then);
     CHECK(coming->begun()->bytes == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "the S3 client's answers begin with their heads")
+{
+    std::vector<std::byte> scratch(s3::transfer::head_limit);
+    s3::transfer read({.head = "GET / HTTP/1.1\r\n\r\n",
+                       .answer = s3::expect::range,
+                       .range = {0, staging.size()},
+                       .destination = staging,
+                       .observer = coming.get()},
+                      scratch);
+    std::array<const_byte_span, 2> parts;
+    read.sent(read.unsent(parts).front().size());
+    const auto receive = [&](std::string_view text) {
+        REQUIRE(text.size() <= read.room().size());
+        std::memcpy(read.room().data(), text.data(), text.size());
+        read.received(text.size());
+    };
+    time.advance(std::chrono::milliseconds(3));
+    const time_point then = time.now();
+    const std::string size = std::to_string(staging.size());
+    receive("HTTP/1.1 206 Partial Content\r\nContent-Length: " + size + "\r\nContent-Range: bytes 0-" +
+            std::to_string(staging.size() - 1) + "/" + size + "\r\n\r\n");
+    time.advance(std::chrono::milliseconds(4));
+    receive(std::string(staging.size(), 'x'));
+    REQUIRE(read.next() == s3::transfer::want::done);
+    REQUIRE(read.outcome().ok());
+    REQUIRE(coming->begun());
+    CHECK(coming->begun()->at == then);
+    CHECK(coming->begun()->bytes == 0);
 }
 
 TEST_CASE_FIXTURE(fixture,

@@ -80,7 +80,7 @@ TEST_CASE("looking now and then is cheap")
         for (int i = 0; i < 64; ++i)
             see(regular, took);
         CAPTURE(took.count());
-        CHECK(see(regular, took).second <= (took < 10ms ? 2 : took < 20ms ? 6 : 25));
+        CHECK(see(regular, took).second <= (took < 10ms ? 3 : took < 20ms ? 6 : 25));
     }
 }
 

@@ -64,9 +64,12 @@ public:
 
     void arrived(std::size_t bytes) noexcept override
     {
-        again_ = again_ || bytes == 0 || bytes < told_;
-        if (begun_.at == time_point())
+        const bool first =
+            begun_.at ==
+            time_point(); // with no bytes, where a client says so when the answer's head is there
+        if (first)
             begun_ = {bytes, time_.now()};
+        again_ = again_ || bytes < told_ || (bytes == 0 && !first);
         if (bytes < told_) {
             const std::lock_guard lock(mutex_);
             ++edition_;
