@@ -97,12 +97,6 @@ public:
     [[nodiscard]] std::size_t received_body() const noexcept { return body_.size; }
     /** Bytes that went either way so far: what does not grow any more has stalled. */
     [[nodiscard]] std::uint64_t progress() const noexcept { return progress_; }
-    /** How many bytes are certain to be received yet, unless the connection breaks: of a body of known length what is left
-        of it or, if that is more than there is room for, of the room; else 0. */
-    [[nodiscard]] std::uint64_t outstanding() const noexcept
-    {
-        return stage_ == stage::counted_body ? std::min<std::uint64_t>(remaining_, body_.left()) : 0;
-    }
     /** Is the body held back until the peer says `100 Continue`? It may as well refuse, and then the body is never sent, or
         say nothing: see `go_ahead`. */
     [[nodiscard]] bool waits_for_continue() const noexcept { return stage_ == stage::waiting; }

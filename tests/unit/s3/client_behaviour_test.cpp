@@ -445,7 +445,7 @@ struct slow_read {
     std::optional<result<object_info>> got;
 };
 
-TEST_CASE("client: what moves slowly has not stalled, though nobody is woken for a little of much")
+TEST_CASE("client: what moves slowly has not stalled")
 {
     slow_read t(true);
     t.say(0, 60000);
@@ -457,7 +457,7 @@ TEST_CASE("client: what moves slowly has not stalled, though nobody is woken for
         t.say(60000 + 1000 * i, 1000);
     }
     CHECK(t.c->counters().stalled == 0);
-    CHECK(t.observer.seen.back() == taken);
+    CHECK(t.takes(taken + 1000));
     SUBCASE("and the rest is received")
     {
         t.say(65000, 35000);

@@ -61,7 +61,7 @@ public:
     /** Has the peer neither closed the connection nor sent what nobody asked for? A question to the kernel, not to the
         peer: the answer may be out of date. */
     [[nodiscard]] bool is_quiet();
-    /** Bytes that have arrived and were not taken yet: a run waits until there is a good deal of them. */
+    /** Bytes that have arrived and were not taken yet: whose thread was busy for long must not take them for silence. */
     [[nodiscard]] std::size_t arrived() const;
     /** Was an earlier TLS session resumed? */
     [[nodiscard]] bool resumed() const noexcept { return tls_ && tls_->resumed(); }
@@ -81,16 +81,12 @@ private:
     /** Let other work of this thread have its turn. */
     [[nodiscard]] asio::awaitable<boost::system::error_code> pause();
     [[nodiscard]] tls_stream::step attempt(transfer& t);
-    /** Have waits for the rest of a body end when a good deal of it is there. */
-    void wait_for_much_of(std::uint64_t rest);
-    void set_low_mark(int bytes);
     static void report(transfer& t, boost::system::error_code ec);
 
     tcp::socket socket_;
     std::string host_;
     std::shared_ptr<tls_context> tls_context_;
     std::optional<tls_stream> tls_; // goes before its socket
-    int low_mark_ = 1;              // bytes that end a wait, unless the peer ends it
     std::unique_ptr<std::byte[]> scratch_ = std::make_unique_for_overwrite<std::byte[]>(transfer::head_limit);
 };
 

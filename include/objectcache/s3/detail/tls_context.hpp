@@ -22,9 +22,6 @@ using tls_session = std::unique_ptr<SSL_SESSION, freed_by<SSL_SESSION_free>>;
     @par Threads  Not safe: those of the pool. */
 class tls_context {
 public:
-    /** What OpenSSL takes from a socket before it is asked for, at most, in bytes. */
-    static constexpr std::size_t most_held = std::size_t(20) << 10;
-
     /** @par Errors  `condition::invalid`: a file that cannot be read or is not what it should be. */
     [[nodiscard]] static result<std::shared_ptr<tls_context>> make(const connection_options& how);
 

@@ -191,8 +191,6 @@ OBJECTCACHE_DECL asio::awaitable<void> connection::run(transfer& t)
                 continue;
             }
             if (tls_ || sending) {
-                if (!sending)
-                    wait_for_much_of(t.outstanding());
                 ec = co_await ready(step.what);
             } else { // waits and receives in one
                 const auto cancellation = co_await asio::this_coro::cancellation_state;
@@ -200,7 +198,6 @@ OBJECTCACHE_DECL asio::awaitable<void> connection::run(transfer& t)
                     ec = asio::error::operation_aborted; // Asio does not tell what begins later
                     break;
                 }
-                wait_for_much_of(t.outstanding());
                 const byte_span to = t.room();
                 const asio::mutable_buffer buffer(to.data(), to.size());
                 std::tie(ec, n) = co_await socket_.async_read_some(buffer, token);
@@ -221,36 +218,6 @@ OBJECTCACHE_DECL asio::awaitable<void> connection::run(transfer& t)
         if (ec && t.next() == wanted)
             report(t, ec);
     }
-    set_low_mark(1);
-}
-
-OBJECTCACHE_DECL void connection::wait_for_much_of(std::uint64_t rest)
-{
-    constexpr int least = 64 << 10; // bytes; of less, every piece ends a wait
-    constexpr int most = 256 << 10; // bytes; from here on a wait costs little beside the copying
-    int mark = 1;
-    if (tls_) // has some of it already
-        rest -= std::min<std::uint64_t>(rest, tls_context::most_held);
-    if (low_mark_ > 1) {
-        if (rest >= static_cast<std::uint64_t>(low_mark_))
-            return;
-        mark = rest < least ? 1 : static_cast<int>(rest);
-    } else if (rest >= least) {
-        // A peer that has filled the window would wait for us, and we for it: a quarter leaves it room.
-        asio::socket_base::receive_buffer_size buffer;
-        boost::system::error_code ec;
-        socket_.get_option(buffer, ec);
-        mark =
-            ec ? 1 : static_cast<int>(std::min<std::uint64_t>(rest, std::clamp(buffer.value() / 4, 1, most)));
-    }
-    set_low_mark(mark);
-}
-
-OBJECTCACHE_DECL void connection::set_low_mark(int bytes)
-{
-    if (bytes != low_mark_ &&
-        ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes) == 0)
-        low_mark_ = bytes;
 }
 
 OBJECTCACHE_DECL std::size_t connection::arrived() const
