@@ -64,9 +64,8 @@ public:
 
     void arrived(std::size_t bytes) noexcept override
     {
-        const bool first =
-            begun_.at ==
-            time_point(); // with no bytes, where a client says so when the answer's head is there
+        // Of no bytes, where a client tells when the answer's head is there.
+        const bool first = begun_.at == time_point();
         if (first)
             begun_ = {bytes, time_.now()};
         again_ = again_ || bytes < told_ || (bytes == 0 && !first);

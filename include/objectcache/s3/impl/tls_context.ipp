@@ -37,8 +37,8 @@ OBJECTCACHE_DECL result<std::shared_ptr<tls_context>> tls_context::make(const co
     // A record and the head of the next per system call; of more, the first would be out of the cache before its turn.
     SSL_CTX_set_read_ahead(context, 1);
     SSL_CTX_set_default_read_buffer_len(context, std::size_t(20) << 10);
-    SSL_CTX_set_options(context,
-                        SSL_OP_NO_RENEGOTIATION); // which no S3 service has a use for, and TLS 1.3 has not
+    // No S3 service has a use for it, and TLS 1.3 has it no more.
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, &tls_context::on_session);
     SSL_CTX_set_app_data(context, out.get());
