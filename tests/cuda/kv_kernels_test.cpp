@@ -244,7 +244,7 @@ TEST_CASE("copies by the copy engine")
 
 TEST_CASE("rows of one copy may lie in several allocations")
 {
-    // Eight slices of 4 KiB, tokens one after the other; each slice's K, and each layer, in memory of its own or shared.
+    // Every slice, and K and V of every layer, in memory of its own: allocations of one size are often equally far apart.
     constexpr std::size_t tokens = 16, slices = 8, layers = 3;
     const kv_geometry geometry{layers, 1, 64, kv_dtype::bf16, kv_form::separate, tokens};
     const std::size_t token = 64 * 2, part = slices * tokens * token;

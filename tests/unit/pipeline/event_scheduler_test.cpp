@@ -130,7 +130,7 @@ TEST_CASE_FIXTURE(event_scheduler_test::fixture, "an event that is much shorter 
     for (; !out && passed < 10ms; passed += 50us)
         pass(50us);
     CHECK(out == error_code());
-    CHECK(passed <= 2100us);
+    CHECK(passed <= wait_predictor::trusting_pause);
 }
 
 TEST_CASE_FIXTURE(
