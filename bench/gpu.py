@@ -36,12 +36,15 @@ def verdict(good):
 
 def event_wait(found):
     rows, kept = [], []
+    spinning = {}  # with the launch
     for d in found:
         kernel = f"{d['kernel_us']:g} us" + (f" ± {100 * d['jitter']:g} %" if d["jitter"] else "")
         rows.append([kernel, d["way"], f"{d['over_p50_us']:.1f}", f"{d['over_p99_us']:.1f}",
                      f"{d['launch_p50_us']:.1f}", f"{d['added_p50_us']:+.1f}", f"{100 * d['cpu']:.1f}", d["waits"]])
+        if d["way"] == "word, spinning":
+            spinning[kernel] = d["over_p50_us"]
         if d["way"] == "event_scheduler, words":
-            kept.append([kernel, f"{d['added_p50_us']:+.1f} us", f"{100 * d['cpu']:.1f} %",
+            kept.append([kernel, f"{d['added_p50_us']:+.1f} us", f"{d['over_p50_us'] - spinning[kernel]:+.1f} us", f"{100 * d['cpu']:.1f} %",
                          verdict(d["added_p50_us"] <= 6 and d["cpu"] <= 0.15)])
     return (["## How the host learns that a kernel is done (`event_wait`)", "",
              "From launching a kernel until the host goes on, less the time that the kernel was told to run; \"launch\" is what of it the call that",
@@ -49,7 +52,7 @@ def event_wait(found):
              "the rest, compared with that of spinning on a word. CPU is the waiting thread's share of a core over the whole series.", ""]
             + table(["kernel", "way", "p50 us", "p99 us", "launch p50", "added p50", "CPU %", "waits"], rows)
             + ["", "Budget of the event scheduler: added p50 <= 6 us at <= 15 % of a core:", ""]
-            + table(["kernel", "added p50", "CPU", ""], kept)
+            + table(["kernel", "added p50", "with the launch", "CPU", ""], kept)
             + ["", "Kernels that are shorter than a thread takes to wake up are spun for. Longer ones are slept through, and a thread wakes up the later",
                "the longer it slept: what the scheduler allows for that is in `pipeline/wait_predictor.hpp`.", ""])
 
