@@ -25,6 +25,9 @@ namespace objectcache {
     taken to be slower than was known: twice, and three times where it takes many connections, so that it is never more than
     six times what fits on the way.
 
+    Bytes under way are also what the link lives on while a thread, here or there, has to wait for its core. Once the first
+    layer is there, so that nobody stands still for what a few milliseconds delay, at least `reserve` of them is under way.
+
     The idea of BBR (Cardwell et al., ACM Queue 14-5, 2016), with requests for packets. A pure estimator; time is a parameter.
 
     @par Threads One at a time. */
@@ -58,6 +61,8 @@ public:
     /** A request costs as much CPU time as receiving some hundred KB, and a tenth of a millisecond of the cache's own thread. */
     static constexpr std::uint64_t worth_a_request = std::uint64_t{1} << 20;
     static constexpr std::uint64_t most_requests = 128;
+    /** A core's time slice, or two, that a thread of ours or of the store waits for. */
+    static constexpr duration reserve = std::chrono::milliseconds(5);
 
     load_pacer() = default;
     explicit load_pacer(knowledge known) : known_(known) {}
@@ -74,7 +79,10 @@ public:
             return time_point::min();
         if (known_.bytes_per_second <= 0)
             return time_point::max();
-        const double window = gain() * known_.bytes_per_second * usual(bytes);
+        double window = gain() * known_.bytes_per_second * usual(bytes);
+        if (awaited_under_way_ == 0)
+            window = std::max(window, static_cast<double>(bytes) +
+                                          known_.bytes_per_second * seconds(known_.latency + reserve));
         const double over =
             static_cast<double>(sent_ + bytes) - static_cast<double>(received) - window; // bytes too many
         return over <= 0 ? next_ : std::max(next_, now + length(over / known_.bytes_per_second));
@@ -82,11 +90,14 @@ public:
 
     /** One is sent: its number.
 
+        @param awaited a part of the first layer, for which compute stands still
         @param received as above */
-    [[nodiscard]] std::size_t sent(std::uint64_t bytes, std::uint64_t received, time_point now)
+    [[nodiscard]] std::size_t sent(std::uint64_t bytes, bool awaited, std::uint64_t received, time_point now)
     {
-        requests_.push_back({bytes, now, received, requests_under_way_ == 0 ? now + known_.latency : now});
+        requests_.push_back(
+            {bytes, awaited, now, received, requests_under_way_ == 0 ? now + known_.latency : now});
         ++requests_under_way_;
+        awaited_under_way_ += awaited ? 1 : 0;
         sent_ += bytes;
         if (known_.bytes_per_second > 0)
             next_ = std::max(next_, now) +
@@ -120,6 +131,7 @@ public:
     {
         const request& r = requests_[number];
         --requests_under_way_;
+        awaited_under_way_ -= r.awaited ? 1 : 0;
         if (!complete) {
             sent_ -= r.bytes; // whatever came of it is not counted as received
             return;
@@ -162,6 +174,7 @@ private:
 
     struct request {
         std::uint64_t bytes;
+        bool awaited;
         time_point at;
         std::uint64_t received_before;
         time_point counted_from; // when what is received from then on may have begun to flow
@@ -221,7 +234,7 @@ private:
 
     knowledge known_;
     std::vector<request> requests_; // by number
-    std::size_t requests_under_way_ = 0;
+    std::size_t requests_under_way_ = 0, awaited_under_way_ = 0;
     std::uint64_t sent_ = 0; // bytes
     time_point next_{};
     std::array<double, 8> seen_{}; // the last rates: the link brings the highest of them

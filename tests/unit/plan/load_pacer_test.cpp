@@ -24,13 +24,16 @@ struct link {
     double connection = std::numeric_limits<double>::infinity();
     load_pacer pacer{{0, std::chrono::duration_cast<duration>(seconds(latency)), 0}};
     struct request {
-        double sent, left;
-        std::size_t layer;
-        bool over = false;
+        double sent = 0, left = 0;
+        std::size_t layer = 0;
+        double pause = 0; // seconds that it stands still for, hardly begun
+        double bytes = 0;
+        bool waits = false, over = false;
         double arrived = 0;
     };
     std::vector<request> requests;
     double step = 1e-4;
+    double pause = 0; // of every fifth request
     std::size_t most_under_way = 0;
     double received = 0;
 
@@ -45,7 +48,8 @@ struct link {
         std::vector<request> planned;
         for (std::size_t layer = 0; layer < layers; ++layer) {
             const std::size_t n = layer == 0 ? parts : 1;
-            planned.resize(planned.size() + n * each, {0, bytes / static_cast<double>(n), layer});
+            planned.resize(planned.size() + n * each,
+                           {.left = bytes / static_cast<double>(n), .layer = layer});
         }
         const std::size_t count = planned.size();
         for (double now = 0; now < 1000; now += step) {
@@ -55,17 +59,25 @@ struct link {
                 if (!(together && pacer.known().bytes_per_second <= 0) &&
                     pacer.next(size, got(), at(now)) > at(now))
                     break;
-                CHECK(pacer.sent(size, got(), at(now)) == i);
+                CHECK(pacer.sent(size, planned[i].layer == 0, got(), at(now)) == i);
                 requests.push_back(planned[i]);
                 requests.back().sent = now;
+                requests.back().bytes = planned[i].left;
+                requests.back().pause = i % 5 == 4 ? pause : 0;
                 most_under_way = std::max(most_under_way, ++under_way);
             }
             double busy = 0;
-            for (const request& r : requests)
-                busy += !r.over && now >= r.sent + latency ? 1 : 0;
+            for (request& r : requests) {
+                r.waits = !r.over && now < r.sent + latency;
+                if (!r.over && !r.waits && r.left < r.bytes && r.pause > 0) {
+                    r.waits = true;
+                    r.pause -= step;
+                }
+                busy += r.over || r.waits ? 0 : 1;
+            }
             for (std::size_t i = 0; i < requests.size(); ++i) {
                 request& r = requests[i];
-                if (r.over || now < r.sent + latency)
+                if (r.over || r.waits)
                     continue;
                 const double piece = std::min(r.left, step * std::min(connection, rate / busy));
                 r.left -= piece;
@@ -106,7 +118,7 @@ TEST_CASE("nothing is held back while nothing is under way, or a layer's request
 {
     load_pacer pacer;
     CHECK(pacer.next(1000, 0, at(0)) == time_point::min());
-    const auto first = pacer.sent(1000, 0, at(0));
+    const auto first = pacer.sent(1000, false, 0, at(0));
     CHECK(pacer.next(1000, 0, at(0)) == time_point::max());
     pacer.arrived(first, true, true, 1000, at(1));
     CHECK(pacer.next(1000, 1000, at(1)) == time_point::min());
@@ -118,20 +130,20 @@ TEST_CASE("the latency is not taken for transfer, a failure teaches nothing, and
           "is not paced")
 {
     load_pacer pacer({0, std::chrono::milliseconds(500), 0});
-    (void)pacer.sent(1000, 0, at(0));
+    (void)pacer.sent(1000, false, 0, at(0));
     pacer.arrived(0, false, true, 0, at(7));
     CHECK(pacer.known().bytes_per_second == 0);
-    (void)pacer.sent(1000, 0, at(10));
+    (void)pacer.sent(1000, false, 0, at(10));
     pacer.arrived(1, true, true, 1000, at(11.5));
     CHECK(pacer.known().bytes_per_second == doctest::Approx(1000));
     CHECK(pacer.known().of_one == doctest::Approx(1000));
 
     load_pacer quick;
     for (std::size_t i = 0; i < 3; ++i) {
-        (void)quick.sent(1000, 1000 * i, at(1));
+        (void)quick.sent(1000, false, 1000 * i, at(1));
         quick.arrived(i, true, true, 1000 * (i + 1), at(1));
     }
-    (void)quick.sent(1000, 3000, at(1));
+    (void)quick.sent(1000, false, 3000, at(1));
     CHECK(quick.next(1000, 3000, at(1)) <= at(1.001));
 }
 
@@ -139,7 +151,7 @@ TEST_CASE("how long answers take to begin is learnt from them, and a slow one am
 {
     load_pacer pacer({1e9, std::chrono::milliseconds(5), 1e9});
     const auto answer = [&](double after) {
-        pacer.answered(pacer.sent(1000, 0, at(0)), 1, at(after));
+        pacer.answered(pacer.sent(1000, false, 0, at(0)), 1, at(after));
         return seconds(pacer.known().latency).count();
     };
     for (int i = 0; i < 20; ++i)
@@ -156,7 +168,7 @@ TEST_CASE("how long answers take to begin is learnt from them, and a slow one am
     CHECK(answer(0.001) == doctest::Approx(0.001));
 
     load_pacer cold({0, std::chrono::milliseconds(1), 0}); // what matches saw is another kind of answer
-    cold.answered(cold.sent(1000, 0, at(0)), 1, at(0.01));
+    cold.answered(cold.sent(1000, false, 0, at(0)), 1, at(0.01));
     CHECK(seconds(cold.known().latency).count() == doctest::Approx(0.01));
 }
 
@@ -166,7 +178,7 @@ TEST_CASE("a store that answers sooner than it did is not taken for an endless l
     std::uint64_t received = 0;
     for (int i = 0; i < 50; ++i) {
         const double sent = i;
-        const std::size_t number = pacer.sent(1'000'000, received, at(sent));
+        const std::size_t number = pacer.sent(1'000'000, false, received, at(sent));
         received += 1'000'000;
         if (i % 2 == 0) // not every tier tells when an answer began
             pacer.answered(number, 10'000, at(sent + 0.03));
@@ -193,9 +205,9 @@ TEST_CASE("a link is found out in one load, however little its first request say
 TEST_CASE("a rate that was low because nothing more was to be sent is not believed")
 {
     load_pacer pacer({1e6, std::chrono::milliseconds(1), 1e6});
-    (void)pacer.sent(1000, 0, at(0));
+    (void)pacer.sent(1000, false, 0, at(0));
     pacer.arrived(0, true, false, 1000, at(0.002));
-    (void)pacer.sent(1000, 1000, at(1));
+    (void)pacer.sent(1000, false, 1000, at(1));
     pacer.arrived(1, true, false, 2000, at(1.0021)); // it took no longer than one alone
     CHECK(pacer.known().bytes_per_second == doctest::Approx(1e6));
 }
@@ -209,7 +221,7 @@ TEST_CASE("a request that the client sends again takes back what it brought, and
     const auto one_by_one = [&](std::uint64_t lost) {
         std::vector<std::size_t> sent;
         for (int i = 0; i < 8; ++i)
-            sent.push_back(pacer.sent(1'000'000, received + lost, at(now)));
+            sent.push_back(pacer.sent(1'000'000, false, received + lost, at(now)));
         now += 0.001; // the latency
         for (const std::size_t number : sent) {
             now += 0.001;
@@ -230,7 +242,7 @@ TEST_CASE("a link that became slow is found out also by a load that is never hel
     std::vector<std::size_t> sent;
     for (int i = 0; i < 16; ++i) {
         CHECK(pacer.next(1'000'000, 0, at(0)) < at(0.001));
-        sent.push_back(pacer.sent(1'000'000, 0, at(0)));
+        sent.push_back(pacer.sent(1'000'000, false, 0, at(0)));
     }
     for (const std::size_t number : sent) {
         received += 1'000'000;
@@ -259,6 +271,24 @@ TEST_CASE("a shared link is filled, and layers arrive one after the other")
             for (std::size_t i = 1; i < 8; ++i)
                 CHECK(warm.layer_ready(i) > warm.layer_ready(i - 1));
         }
+}
+
+TEST_CASE("the link is full although requests stand still for milliseconds, and the first layer hardly later "
+          "for it")
+{
+    constexpr double latency = 0.001, bytes = 8.4e6;
+    for (const double rate : {1.25e9, 3.125e9, 12.5e9}) {
+        CAPTURE(rate);
+        link cold{rate, latency, 5e9};
+        cold.step = 2e-5;
+        cold.pause = 0.004;
+        cold.run(16, 28, bytes);
+        link warm{rate, latency, 5e9, load_pacer(cold.pacer.known())};
+        warm.step = 2e-5;
+        warm.pause = 0.004;
+        warm.run(16, 28, bytes);
+        CHECK(warm.used(bytes) > 0.98);
+    }
 }
 
 TEST_CASE("where each connection gets only so much, as many are used as bring more")

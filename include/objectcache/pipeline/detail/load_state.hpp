@@ -249,7 +249,8 @@ private:
                         self->end(fetch, pass, room.code());
                         continue;
                     }
-                    const std::size_t number = self->pacing_.sent(fetch.range.size, self->flow_);
+                    const bool awaited = pass == 0 && &group == &plan->groups.front();
+                    const std::size_t number = self->pacing_.sent(fetch.range.size, awaited, self->flow_);
                     self->work_.spawn(
                         transfer(self, fetch, number, pass, std::move(request), std::move(staging)));
                 }

@@ -57,10 +57,12 @@ public:
         timer_.cancel();
     }
 
-    /** The number of a request that is sent now. */
-    [[nodiscard]] std::size_t sent(std::uint64_t bytes, std::uint64_t received)
+    /** The number of a request that is sent now.
+
+        @param awaited a part of the first layer */
+    [[nodiscard]] std::size_t sent(std::uint64_t bytes, bool awaited, std::uint64_t received)
     {
-        return pacer_.sent(bytes, received, timer_.now());
+        return pacer_.sent(bytes, awaited, received, timer_.now());
     }
     /** How a request went: how many bytes of it came first, and when, if any did. */
     struct beginning {
