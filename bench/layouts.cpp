@@ -81,7 +81,8 @@ static_assert(oc::tier<counting_tier>);
 using kv_cache = oc::cache<oc::host_device, counting_tier>;
 
 struct settings {
-    std::uint32_t tokens_per_chunk = 64, layers = 4, context = 4096, rounds = 3, staging_mib = 256;
+    std::uint32_t tokens_per_chunk = 64, layers = 4, context = 4096, rounds = 3, staging_mib = 256,
+                  depth = oc::cache_options().prefetch_depth;
     double latency_ms = 10, mbit = 4000;
     std::string way = "segment_objects"; // or "slices": chunk objects, a GET per slice
     bool measured = false;
@@ -105,6 +106,7 @@ struct side {
         if (s.way == "slices")
             o.coalesce_bytes = 0;
         o.staging_bytes = std::size_t{s.staging_mib} << 20;
+        o.prefetch_depth = s.depth;
         o.match_timeout = std::chrono::seconds(10);
         o.load_timeout = o.store_timeout = std::chrono::seconds(120);
         return o;
@@ -283,6 +285,9 @@ int main(int argc, char** argv)
         ->check(CLI::Range(1, 100));
     app.add_option("--staging-mib", s.staging_mib, "see cache_options")
         ->check(CLI::Range(1, 1 << 16))
+        ->capture_default_str();
+    app.add_option("--depth", s.depth, "cache_options::prefetch_depth")
+        ->check(CLI::Range(1, 128))
         ->capture_default_str();
     app.add_option("--latency-ms", s.latency_ms);
     app.add_option("--mbit", s.mbit, "the link, each way");

@@ -34,11 +34,13 @@ struct cache_options {
         byte is stored once, and a region may become many requests. */
     bool merge_segments = true;
 
-    /** Pinned memory between network and device, bytes. What is under way must fit: the rate of the link times the time of a request,
-        and a quarter more, or several times that until the link is full (plan/load_pacer.hpp). One part of an upload must fit to store, one request to load. */
+    /** Pinned memory between network and device, bytes. What is under way must fit: the rate of the link times the time of a
+        request, and a quarter more, or several times that until the link is full, and 5 ms of the rate
+        (plan/load_pacer.hpp). One part of an upload must fit to store, one request to load. */
     std::size_t staging_bytes = std::size_t{256} << 20;
-    /** Layers of one load that may be asked for before the first of them is ready: a bound, beside what pacing finds right. */
-    std::uint32_t prefetch_depth = 16;
+    /** Layers of one load that may be asked for before the first of them is ready: a bound, beside what pacing finds right. With
+        fewer than fit on the way (rate of the link times latency) the link stands still. */
+    std::uint32_t prefetch_depth = 64;
     /** Ask for no more than it takes to fill the link, as far as that is known (plan/load_pacer.hpp), so that no layer takes
         bandwidth from the one that compute waits for; and for the first layer of a segment, for which everything stands still, in
         as many requests as it takes connections to fill the link. No: as far ahead as prefetch_depth allows, each layer of a
