@@ -78,7 +78,18 @@ struct request_counts {
 using counting_tier = oc::testing::observed_tier<oc::s3_tier, request_counts>;
 static_assert(oc::tier<counting_tier>);
 
-using kv_cache = oc::cache<oc::host_device, counting_tier>;
+/** Its staging is there before the clock runs, as pinned memory is. */
+struct resident_device : oc::host_device {
+    [[nodiscard]] oc::result<oc::byte_span> allocate_staging(std::size_t bytes)
+    {
+        auto block = oc::host_device::allocate_staging(bytes);
+        if (block)
+            std::fill(block->begin(), block->end(), std::byte{1});
+        return block;
+    }
+};
+
+using kv_cache = oc::cache<resident_device, counting_tier>;
 
 struct settings {
     std::uint32_t tokens_per_chunk = 64, layers = 4, context = 4096, rounds = 3, staging_mib = 256,
@@ -112,7 +123,7 @@ struct side {
         return o;
     }
     asio::io_context io{1};
-    oc::host_device device;
+    resident_device device;
     counting_tier tier;
     kv_cache kv;
 };
@@ -220,7 +231,9 @@ void one_run(const settings& s)
         throw std::runtime_error("store: " + stored.failed.message());
     const auto wrote = writer.tier.observer();
 
-    for (std::uint32_t round = 0; round < s.rounds; ++round) {
+    // The first round does not count: it takes memory for sockets from the kernel, and a virtual machine may have to take that
+    // from its host first, which has cost a load of 2 GB a tenth of its time.
+    for (std::uint32_t round = 0; round <= s.rounds; ++round) {
         side reader(*server, s);
         // Nothing of the last round is left, and its pages are there before the clock runs.
         std::fill(into.bytes.begin(), into.bytes.end(), std::byte{1});
@@ -242,6 +255,8 @@ void one_run(const settings& s)
             throw std::runtime_error("not all of it was loaded");
         if (!into.same(from, s.context * where.geometry.row_bytes()))
             throw std::runtime_error("what was loaded is not what was stored");
+        if (round == 0)
+            continue;
         const auto read = reader.tier.observer();
         const auto& p = s.prices;
         const double bytes = double(read.read);
@@ -281,7 +296,8 @@ int main(int argc, char** argv)
     app.add_option("--context", s.context, "tokens, a multiple of G")->check(CLI::Range(1, 1 << 20));
     app.add_option("--layers", s.layers, "of 4,096 bytes a token, as of Llama-3.1-8B's 32")
         ->check(CLI::Range(1, 128));
-    app.add_option("--rounds", s.rounds, "cold matches and loads of what was stored once")
+    app.add_option("--rounds", s.rounds,
+                   "cold matches and loads of what was stored once, behind one that warms up")
         ->check(CLI::Range(1, 100));
     app.add_option("--staging-mib", s.staging_mib, "see cache_options")
         ->check(CLI::Range(1, 1 << 16))

@@ -15,7 +15,7 @@ RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 LOCAL = ["recompute", "compute", "local-lw", "local-whole"]
 PATHS = [*LOCAL, "s3-whole", "s3-lw", "s3-both"]
 # The link, protocol, layout, look-ahead and layers in DRAM of the main tables; cells with others are sweeps. The program's defaults.
-MAIN = {"gbit": 100, "latency_ms": 1, "tls": 0, "layout": "segment_objects", "depth": 16, "near": 0}
+MAIN = {"gbit": 100, "latency_ms": 1, "tls": 0, "layout": "segment_objects", "depth": 64, "near": 0}
 
 # arXiv:2605.22850, figure 13, read off its drawing: (context, hit) -> TTFT of opt-local-LW in ms, and what the paths of the
 # paper add to it in %, for G = 16, 64, 256. DRAM-CW at 12.5 % is not drawn.

@@ -29,7 +29,7 @@ struct settings {
     std::vector<std::string> paths{"recompute", "compute", "local-lw", "local-whole", "s3-whole", "s3-lw"};
     std::vector<double> gbits{100}, latencies{1};
     std::vector<std::string> layouts{"segment_objects"};
-    std::vector<std::uint32_t> depths{16}, near{0};
+    std::vector<std::uint32_t> depths{oc::cache_options().prefetch_depth}, near{0};
     std::size_t staging_mib = 1024;
     unsigned runs = 5;
     double longest_s = 30; ///< of one cell: long runs are repeated less often

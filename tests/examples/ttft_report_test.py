@@ -23,7 +23,7 @@ COMPUTE = {**ENGINE, "path": "compute", "ttft_ms": [40, 39, 41]}
 LOCAL_LW = {**ENGINE, "path": "local-lw", "ttft_ms": [50, 49, 51], "stalls_ms": [2, 0, 0, 0]}
 LOCAL_WHOLE = {**ENGINE, "path": "local-whole", "ttft_ms": [60, 61, 62], "stalls_ms": [20, 0, 0, 0]}
 # Four layers of 200 MB over 100 Gbit/s: X = 16 ms, X(0) = 17 ms; TTFT = 17 + 3 * max(16, 10) + 10 = 75 ms
-S3_LW = {**ENGINE, "path": "s3-lw", "G": 64, "gbit": 100, "latency_ms": 1, "tls": 0, "depth": 16, "io_threads": 8,
+S3_LW = {**ENGINE, "path": "s3-lw", "G": 64, "gbit": 100, "latency_ms": 1, "tls": 0, "depth": 64, "io_threads": 8,
          "layout": "segment_objects", "match_ms": 0.5, "load_ms": [64, 70, 66], "cpu_ms": [240, 230, 250],
          "pipeline_cpu_ms": [24, 23, 25], "bytes": 8e8, "requests": 40, "ttft_ms": [90, 84, 88], "stalls_ms": [20, 6, 9, 6]}
 S3_WHOLE = {**S3_LW, "path": "s3-whole", "ttft_ms": [120, 118, 119], "load_ms": [70, 71, 76], "stalls_ms": [0, 0, 0, 0]}
@@ -145,13 +145,15 @@ class Report(unittest.TestCase):
         self.assertIn(["64K", "87.5 %", "64", "+143.0 %", "+650.0 %", "+153.0 %", "-"], self.rows("Beside the paper"))
 
     def test_the_main_tables_are_of_the_programs_defaults(self):
-        source = (ROOT / "bench/ttft/main.cpp").read_text()
-        depth = int(re.search(r"std::vector<std::uint32_t> depths\{(\d+)\}", source)[1])
+        program = (ROOT / "bench/ttft/main.cpp").read_text()
+        self.assertIn("depths{oc::cache_options().prefetch_depth}", program)
+        library = (ROOT / "include/objectcache/pipeline/options.hpp").read_text()
+        depth = int(re.search(r"prefetch_depth = (\d+);", library)[1])
         self.good([COMPUTE, {**S3_LW, "depth": depth}])
         self.assertNotIn("Other settings", self.page)
         self.good([COMPUTE, S3_LW, {**S3_LW, "depth": 4, "ttft_ms": [80] * 3}], options=["--depth", "4"])
         self.assertEqual(self.cells("65536 tokens", "87.5 %", "64", "s3-lw")[0][0], "**80.0**")
-        self.cells("Other settings: look-ahead", "64K", "87.5 %", "64", "s3-lw", "16")
+        self.cells("Other settings: look-ahead", "64K", "87.5 %", "64", "s3-lw", "64")
 
     def test_the_paper(self):
         self.good(ALL)

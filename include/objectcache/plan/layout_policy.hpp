@@ -23,7 +23,7 @@ struct storage_costs {
     double link_bytes_per_second =
         12.5e9; ///< all connections together, from the store to here; > 0 (for admit(), 0: no link)
     std::uint32_t connections = 64;                        ///< requests that can be under way at once; > 0
-    std::uint32_t layers_under_way = 16;                   ///< see cache_options::prefetch_depth; > 0
+    std::uint32_t layers_under_way = 64;                   ///< see cache_options::prefetch_depth; > 0
     std::uint64_t coalesce_bytes = std::uint64_t{1} << 20; ///< see cache_options; 0: a request per slice
     std::uint64_t part_bytes = std::uint64_t{16}
                                << 20; ///< segments of over twice that are uploaded in such parts; 0: in one

@@ -93,7 +93,7 @@ TEST_CASE("layout_policy: latency is hidden by reads under way")
     storage_costs costs = by_slice();
     costs.request_seconds = 0.010;
     costs.link_bytes_per_second = 26'217.6e6; // a slice of 262,176 bytes takes 10 us
-    costs.connections = 64;
+    costs.connections = 64, costs.layers_under_way = 16;
     // 64 slices in 10.01 ms: 1.676 GB/s.
     const layout_cost chunk = cost_of(layout::chunk_objects, llama_8b(64), 896, costs);
     CHECK(chunk.link_fraction == doctest::Approx(64 * 0.00001 / 0.01001));
