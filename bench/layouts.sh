@@ -4,7 +4,7 @@
 #   bash bench/layouts.sh [--quick] [--contexts 4096,65536] [--ways segment_objects,slices] [--layers N] ...
 #
 # What the three layouts cost in requests, bytes, time and money, beside one GET per slice: installs what is missing (Debian),
-# builds the preset `release`, and writes bench/results/layouts.md. Some ten minutes on two quiet cores; half a minute with --quick.
+# builds the preset `release`, and writes bench/results/layouts.md. Some twenty minutes on two quiet cores; half a minute with --quick.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=build/release/bench/layouts

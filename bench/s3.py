@@ -622,6 +622,15 @@ def commit_id():
     return output_of(*git, "rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
 
 
+def page_reporting():
+    """Free blocks of 2**order pages and more that a virtual machine gives back to its host cost much when they are taken again."""
+    try:
+        order = pathlib.Path("/sys/module/page_reporting/parameters/page_reporting_order").read_text(encoding="ascii").strip()
+    except OSError:
+        order = "-1"
+    return "" if order == "-1" else f", free page reporting from order {order}"
+
+
 def environment_of(options):
     model = next((line.partition(":")[2].strip() for line in output_of("lscpu").splitlines()
                   if line.startswith("Model name")), platform.processor())
@@ -633,7 +642,7 @@ def environment_of(options):
         "command": "bash bench/s3.sh " + shlex.join(options.arguments),
         "date": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
         "commit": commit_id(),
-        "machine": f"{CORES} cores, {model}, {platform.system()} {platform.release()}",
+        "machine": f"{CORES} cores, {model}, {platform.system()} {platform.release()}{page_reporting()}",
         "compiler": output_of("c++", "--version").splitlines()[0],
         "libcurl": package("libcurl4"), "awscrt": package("python3-awscrt"), "boto3": package("python3-boto3"),
         "openssl": package("libssl3"), "liburing": package("liburing2"), "boost": package("libboost1.81-dev"),
