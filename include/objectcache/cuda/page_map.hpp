@@ -51,6 +51,10 @@ public:
                 }
         }
         if (!b.at) {
+            {
+                const std::lock_guard lock(mutex_);
+                free_.reserve(++blocks_); // so that giving one back takes no memory: a destructor does that
+            }
             const device_guard guard(device_);
             b.entries = (entries + least - 1) / least * least;
             void* at = nullptr;
@@ -75,6 +79,7 @@ private:
     };
     int device_;
     std::mutex mutex_;
+    std::size_t blocks_ = 0;
     std::vector<block> free_;
 };
 

@@ -17,7 +17,7 @@ enum class verdict {
 };
 
 /** A deadline that passed counts as failed: an endpoint that swallows requests shows itself in no other way. A caller
-    that knows better (bytes were arriving, or the time was short) reports `verdict::unknown` instead. */
+    that knows better (an answer was arriving, or the time was short) reports something else. */
 [[nodiscard]] verdict verdict_on_endpoint(const status& outcome) noexcept;
 
 struct circuit_options {

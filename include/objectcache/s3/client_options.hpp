@@ -36,7 +36,8 @@ enum class checksum_check {
 struct client_options {
     connection_options connections;
     duration request_timeout = std::chrono::seconds(30); ///< of operations without a deadline of their own
-    /** Without a byte either way for so long, a request counts as lost, and may be tried again. */
+    /** Without a byte either way for so long, a request counts as lost, and may be tried again. It is looked at as often, so
+        that what stops moving is noticed after one to two of these. */
     duration stall_timeout = std::chrono::seconds(10);
     payload_signing signing = payload_signing::automatic;
     checksum upload_checksum = checksum::none; ///< sent with each PUT, for the store to verify and keep

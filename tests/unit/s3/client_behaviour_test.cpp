@@ -2,6 +2,7 @@
 #include <objectcache/s3/client.hpp>
 
 #include <objectcache/s3/cached_credentials.hpp>
+#include <objectcache/s3/large_object.hpp>
 #include <objectcache/testing/manual_clock.hpp>
 #include <objectcache/testing/run_coroutine.hpp>
 
@@ -505,10 +506,9 @@ TEST_CASE("client: a store without conditional PUT is looked at first, if that i
                                  {"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n"},
                                  {page("200 OK")},
                                  {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"}}});
-        client_options options = quick();
-        options.retry.max_attempts = 1;
-        client c = make(io, peer, options);
+        client c = make(io, peer);
         CHECK(run(io, c.put("b", "k", std::span(&body, 1), {.if_none_match = true})).ok());
+        CHECK(c.counters().retries == 0); // what a store cannot do it cannot do the next time either
         CHECK(peer.requests[1].starts_with("HEAD /b/k "));
         CHECK(header_of(peer.requests[2], "If-None-Match").empty());
         CHECK(run(io, c.put("b", "k", std::span(&body, 1), {.if_none_match = true})) == errc::already_exists);
@@ -518,12 +518,44 @@ TEST_CASE("client: a store without conditional PUT is looked at first, if that i
     {
         scripted_peer peer(io, {{{lacking}}});
         client_options options = quick();
-        options.retry.max_attempts = 1;
         options.emulate_if_none_match = false;
         client c = make(io, peer, options);
-        CHECK(run(io, c.put("b", "k", std::span(&body, 1), {.if_none_match = true})) == errc::server_error);
+        CHECK(run(io, c.put("b", "k", std::span(&body, 1), {.if_none_match = true})) ==
+              errc::unexpected_status);
         CHECK(peer.requests.size() == 1);
     }
+}
+
+TEST_CASE("client: what a store cannot do is no sign of its death")
+{
+    asio::io_context io;
+    const std::vector<answer> refuses(6, {error("501 Not Implemented", "NotImplemented")});
+    scripted_peer peer(io, {refuses});
+    client c = make(io, peer);
+    std::vector<std::byte> into;
+    for (int i = 0; i < 6; ++i)
+        CHECK(get_ten(io, c, into).error() == errc::unexpected_status);
+    CHECK(peer.requests.size() == 6);
+    CHECK(c.counters().refused == 0);
+}
+
+TEST_CASE("client: an answer that comes too late for its reader is no sign of death either")
+{
+    asio::io_context io;
+    const std::vector<answer> slow{
+        {"HTTP/1.1 206 P\r\nContent-Range: bytes 5-14/99\r\nContent-Length: 10\r\n\r\n0123", stall}};
+    std::vector<std::vector<answer>> script(6, slow);
+    script.push_back({{part(5, "0123456789")}});
+    scripted_peer peer(io, std::move(script));
+    client c = make(io, peer);
+    std::vector<std::byte> into(10);
+    for (std::size_t i = 0; i < 6; ++i) {
+        const deadline soon(clock::of(io.get_executor()).now() + 30ms);
+        CHECK(run(io, c.get("b", "k", {5, 10}, into, {.until = soon})).error() == errc::deadline_exceeded);
+        REQUIRE(peer.stalled == i + 1);
+    }
+    CHECK(get_ten(io, c, into));
+    CHECK(c.counters().refused == 0);
 }
 
 TEST_CASE("client: checksums are sent, and those of the store compared")
@@ -578,6 +610,19 @@ TEST_CASE("client: a body signed piece by piece says so")
     CHECK(header_of(peer.requests[1], "x-amz-trailer") == "x-amz-checksum-crc32c");
     CHECK(header_of(peer.requests[1], "x-amz-checksum-crc32c").empty());
     CHECK(peer.requests[1].find("\r\nx-amz-checksum-crc32c:4waSgw==\r\n") != std::string::npos);
+}
+
+TEST_CASE("client: only objects are signed piece by piece")
+{
+    asio::io_context io;
+    scripted_peer peer(io, {{{page("200 OK", "<DeleteResult/>")}}});
+    client_options options = quick();
+    options.signing = payload_signing::chunks;
+    client c = make(io, peer, options);
+    const std::vector<std::string> keys{"a", "b"};
+    CHECK(run(io, remove_objects(c, "b", keys, deadline())));
+    CHECK(header_of(peer.requests[0], "x-amz-content-sha256").size() == 64);
+    CHECK(header_of(peer.requests[0], "Content-Encoding").empty());
 }
 
 TEST_CASE("client: a second read that fails does not end the first")

@@ -83,7 +83,8 @@ struct content_range {
         what = errc::already_exists;
     else if (code == 416)
         what = errc::length_mismatch;
-    else if (good || code / 100 == 5 || is_one_of("RequestTimeout", "ConditionalRequestConflict"))
+    else if (good || (code / 100 == 5 && code != 501) ||
+             is_one_of("RequestTimeout", "ConditionalRequestConflict"))
         what = errc::server_error;
     return {what, std::move(text)};
 }

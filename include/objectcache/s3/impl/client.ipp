@@ -154,11 +154,14 @@ OBJECTCACHE_DECL asio::awaitable<status> client::carry_out_if_absent(std::shared
 OBJECTCACHE_DECL asio::awaitable<status> client::carry_out_once(std::shared_ptr<state> self, const call& what,
                                                                 operation& op)
 {
-    const bool hashed = self->options.signing == payload_signing::always ||
-                        (self->options.signing == payload_signing::automatic && !self->home->where.tls);
+    const payload_signing signing = self->options.signing;
+    // Only objects and their parts are taken in chunks: RGW answers 501 to other requests in that form.
+    const bool in_chunks = signing == payload_signing::chunks && what.method == "PUT" && !what.key.empty();
+    const bool hashed = signing == payload_signing::always ||
+                        (signing == payload_signing::automatic && !self->home->where.tls) ||
+                        (signing == payload_signing::chunks && !in_chunks);
     std::optional<chunked_upload> stream;
-    if (self->options.signing == payload_signing::chunks && !what.body.empty() &&
-        (self->who || !self->current->is_anonymous())) {
+    if (in_chunks && !what.body.empty() && (self->who || !self->current->is_anonymous())) {
         chunked_options how;
         how.trailer = what.body_checksum;
         auto made = chunked_upload::make(what.body, how);

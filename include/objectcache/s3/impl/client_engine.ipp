@@ -64,7 +64,9 @@ OBJECTCACHE_DECL asio::awaitable<status> client::perform(std::shared_ptr<state> 
         status ended = co_await watch(self, op, done);
         ++op.tries;
         const time_point now = self->time.now();
-        const verdict seen = ended == errc::deadline_exceeded ? verdict::failed : verdict_on_endpoint(ended);
+        // Whose time is up while the answer comes, had too little of it: the endpoint is well.
+        const bool answered = ended == errc::deadline_exceeded && done.head.status != 0;
+        const verdict seen = answered ? verdict::alive : verdict_on_endpoint(ended);
         self->breaker.report(pass, seen, now);
         if (seen == verdict::failed)
             self->trouble = ended;
@@ -200,7 +202,7 @@ OBJECTCACHE_DECL asio::awaitable<status> client::watch(std::shared_ptr<state> se
         if (stalled <= now) {
             // In line for a connection, nothing can move.
             const std::uint64_t moved = chosen.moved() + second.moved();
-            if (chosen.under_way && moved == progress) {
+            if ((chosen.under_way || second.under_way) && moved == progress) {
                 ++self->count.stalled;
                 why = status(std::make_error_code(std::errc::timed_out), "nothing moved for a while");
                 break;
