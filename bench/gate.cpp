@@ -119,7 +119,10 @@ private:
         std::printf("  %-52s %8.3f %8.3f %8.3f", way, p50, mean, p99);
         if (less > 0)
             std::printf(" %+8.3f", p50 - less);
-        std::printf("  %5zu\n", us.size());
+        std::printf("  %5zu", us.size());
+        if (host_.wall > 0)
+            std::printf("  %5.1f %%", 100 * host_.cpu / host_.wall);
+        std::printf("\n");
         std::fflush(stdout);
         json_line line("gate");
         line.word("part", part)
@@ -131,15 +134,20 @@ private:
             .number("clock_step_ns", static_cast<double>(step_ns_));
         if (less > 0)
             line.number("added_p50_us", p50 - less);
+        if (host_.wall > 0)
+            line.number("host_cpu", host_.cpu / host_.wall);
+        host_ = {};
         line.append_to(s_.json);
     }
 
     /** `once()` gives microseconds; the first ones are not counted. */
     template <class Once>
-    std::vector<double> repeat(Once once) const
+    std::vector<double> repeat(Once once)
     {
         std::vector<double> out;
         for (unsigned i = 0; i < s_.warm_up + s_.iterations; ++i) {
+            if (i == s_.warm_up)
+                host_ = {};
             const double us = once();
             if (i >= s_.warm_up)
                 out.push_back(us);
@@ -147,13 +155,18 @@ private:
         return out;
     }
 
+    /** Seconds that the process has worked, and of them those of this thread. */
+    struct worked {
+        double all = cpu_of(CLOCK_PROCESS_CPUTIME_ID), mine = cpu_of(CLOCK_THREAD_CPUTIME_ID);
+    };
+
     // (a) The host opens a gate, the engine's stream writes a word behind it, the host sees that.
     void opened_by_the_host()
     {
-        std::printf(
-            "\nhost opens the gate -> engine's stream goes on -> host sees the word that it writes then, us\n"
-            "  %-52s %8s %8s %8s  %5s\n",
-            "", "p50", "mean", "p99", "times");
+        std::printf("\nhost opens the gate -> engine's stream goes on -> host sees the word that it writes "
+                    "then, us; the host "
+                    "without the thread that measures\n  %-52s %8s %8s %8s  %5s  %7s\n",
+                    "", "p50", "mean", "p99", "times", "host");
         row("host", "gate: a word the stream waits for", repeat([&] { return round(*words_); }));
         row("host", "gate: host function that blocks", repeat([&] { return round(*functions_); }));
     }
@@ -161,6 +174,8 @@ private:
     {
         auto gate = device.make_gates(1);
         seen_.next();
+        const worked before;
+        const auto enqueued = steady::now();
         gpu_ok(device.wait_gate(gate, 0, engine_), "a gate");
         seen_.written_by(engine_.native());
         busy_for(50); // the stream has come to the gate by then
@@ -169,6 +184,9 @@ private:
         seen_.spin();
         const double us = us_between(from, steady::now());
         gpu_ok(engine_.synchronize(), "the engine's stream");
+        const worked after;
+        host_.cpu += (after.all - before.all) - (after.mine - before.mine);
+        host_.wall += us_between(enqueued, steady::now()) / 1e6;
         return us;
     }
 
@@ -180,10 +198,10 @@ private:
     {
         std::printf(
             "\na copy of %zu KiB to the device begins -> the engine's next kernel begins, us by the device's "
-            "clock\n  %-52s %8s %8s %8s %8s  %5s\n",
-            s_.copy_bytes >> 10, "", "p50", "mean", "p99", "added", "times");
+            "clock; what of it the host works\n  %-52s %8s %8s %8s %8s  %5s  %7s\n",
+            s_.copy_bytes >> 10, "", "p50", "mean", "p99", "added", "times", "host");
         const auto in_order = copies(*words_, [&](cudaStream_t load) { // everything in the copy's stream
-            launch_stamp(load, after());
+            launch_stamp(load, after_copy());
         });
         const double least = quantile(in_order, 0.5);
         row("copy", "kernel in the copy's own stream (the bound)", in_order, least);
@@ -193,7 +211,7 @@ private:
                        gate_ = words_->make_gates(1);
                        gpu_ok(words_->open_gate(gate_, 0), "a gate");
                        gpu_ok(words_->wait_gate(gate_, 0, engine_), "a gate");
-                       launch_stamp(engine_.native(), after());
+                       launch_stamp(engine_.native(), after_copy());
                    }),
             least);
         row("copy", "gate, wait enqueued first",
@@ -202,7 +220,7 @@ private:
                 [&] {
                     gate_ = words_->make_gates(1);
                     gpu_ok(words_->wait_gate(gate_, 0, engine_), "a gate");
-                    launch_stamp(engine_.native(), after());
+                    launch_stamp(engine_.native(), after_copy());
                 }),
             least);
         row("copy", "cudaStreamWaitEvent (copy enqueued first)",
@@ -210,7 +228,7 @@ private:
                    [&](cudaStream_t load) {
                        gpu_ok(cudaEventRecord(spins_, load), "an event");
                        gpu_ok(cudaStreamWaitEvent(engine_.native(), spins_, 0), "an event");
-                       launch_stamp(engine_.native(), after());
+                       launch_stamp(engine_.native(), after_copy());
                    }),
             least);
         row("copy", "host sees a word, then launches",
@@ -222,7 +240,7 @@ private:
                 },
                 [&] {
                     seen_.spin();
-                    launch_stamp(engine_.native(), after());
+                    launch_stamp(engine_.native(), after_copy());
                 }),
             least);
         row("copy", "host: cudaEventSynchronize, then launches",
@@ -230,7 +248,7 @@ private:
                 *words_, [&](cudaStream_t load) { gpu_ok(cudaEventRecord(sleeps_, load), "an event"); },
                 [&] {
                     gpu_ok(cudaEventSynchronize(sleeps_), "an event");
-                    launch_stamp(engine_.native(), after());
+                    launch_stamp(engine_.native(), after_copy());
                 }),
             least);
         oc::cuda::event copied;
@@ -245,11 +263,14 @@ private:
                 [&] {
                     gate_ = functions_->make_gates(1);
                     gpu_ok(functions_->wait_gate(gate_, 0, engine_), "a gate");
-                    launch_stamp(engine_.native(), after());
+                    launch_stamp(engine_.native(), after_copy());
                 }),
             least);
     }
-    [[nodiscard]] unsigned long long* after() const { return stamps_.words() + 8; } // a cache line of its own
+    [[nodiscard]] unsigned long long* after_copy() const
+    {
+        return stamps_.words() + 8;
+    } // a cache line of its own
 
     /** @param behind   enqueues what follows the copy
         @param meanwhile what the host does once the copy may run
@@ -259,7 +280,7 @@ private:
     {
         return repeat([&] {
             const cudaStream_t load = device.queue_stream(oc::copy_queue::load).native();
-            stamps_.words()[0] = *after() = 0;
+            stamps_.words()[0] = *after_copy() = 0;
             before();
             held_.next(); // until everything is enqueued
             held_.awaited_by(load);
@@ -268,13 +289,20 @@ private:
             gpu_ok(device.copy(oc::copy_queue::load, op), "a copy");
             behind(load);
             busy_for(20);
+            const worked released;
             held_.set();
             meanwhile();
+            const worked done; // what this thread does from now on is to wait for the next round
             gpu_ok(engine_.synchronize(), "the engine's stream");
             gpu_ok(cudaStreamSynchronize(load), "the copies' stream");
-            if (*after() < stamps_.words()[0] || stamps_.words()[0] == 0)
+            const worked quiet;
+            if (*after_copy() < stamps_.words()[0] || stamps_.words()[0] == 0)
                 throw std::runtime_error("the kernel did not begin after the copy");
-            return static_cast<double>(*after() - stamps_.words()[0]) / 1e3;
+            const double us = static_cast<double>(*after_copy() - stamps_.words()[0]) / 1e3;
+            host_.cpu +=
+                done.mine - released.mine + (quiet.all - released.all) - (quiet.mine - released.mine);
+            host_.wall += us / 1e6;
+            return us;
         });
     }
     template <class Behind>
@@ -397,7 +425,7 @@ private:
         for (unsigned l = 0; l < s_.gates; ++l) {
             gate(l);
             for (unsigned k = 0; k < s_.kernels_between; ++k)
-                launch_stamp(engine_.native(), after());
+                launch_stamp(engine_.native(), after_copy());
         }
         gpu_ok(cudaStreamEndCapture(engine_.native(), &captured), "capture");
         gpu_ok(cudaGraphInstantiate(&ready, captured, 0), "a graph");
@@ -427,6 +455,9 @@ private:
     cudaEvent_t spins_ = nullptr, sleeps_ = nullptr;
     oc::cuda::gates gate_;
     unsigned long long step_ns_ = 0;
+    struct {
+        double cpu = 0, wall = 0; // seconds
+    } host_;                      // of the way that is measured
 };
 
 } // namespace

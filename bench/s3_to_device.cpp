@@ -128,7 +128,9 @@ public:
         , prompt_(tokens_ + 1)
         , source_(shape_, tokens_, s.block, 1)
     {
-        device_->use_kernels(checked(oc::cuda::runtime_kv_kernels::make(), "kernels"));
+        if (const auto ready = device_->use_kernels(checked(oc::cuda::runtime_kv_kernels::make(), "kernels"));
+            !ready.ok())
+            throw std::runtime_error("kernels: " + ready.message());
         std::mt19937 random(1);
         for (auto& t : prompt_)
             t = random() % 128256;

@@ -13,7 +13,7 @@ import sys
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 LOCAL = ["recompute", "compute", "local-lw", "local-whole"]
-PATHS = [*LOCAL, "s3-whole", "s3-lw", "s3-both"]
+PATHS = [*LOCAL, "s3-whole", "s3-lw", "s3-both", "storing"]
 # The link, protocol, layout, look-ahead and layers in DRAM of the main tables; cells with others are sweeps. The program's defaults.
 MAIN = {"gbit": 100, "latency_ms": 1, "tls": 0, "layout": "segment_objects", "depth": 64, "near": 0}
 
@@ -51,6 +51,7 @@ BUDGET_MODEL_MS = 5.0        # measured - model
 BUDGET_FASTER = 1.5          # than the better of load and recompute, at 10 Gbit/s
 BUDGET_CPU = 1.5 * 0.19      # s/GB: 1.5 x a raw recv loop, which takes 0.16 ... 0.19 on a 2-core virtual machine
 BUDGET_HOST_US = 10.0        # of the pipeline's thread, per layer and request
+BUDGET_STORING = 1.0         # % on TTFT
 BUDGET_RATE = 25.0           # GB/s from S3 to the device
 
 SPREAD = 0.10     # cells whose runs lie further apart than this share of the median are named
@@ -118,7 +119,7 @@ def checked(text):
         if line["path"] == "s3-both":
             for name in "computed", "foretold_ms":
                 number(line, name)
-        for name in "load_ms", "cpu_ms", "pipeline_cpu_ms":
+        for name in ("load_ms", "cpu_ms", "pipeline_cpu_ms") + (("alone_ms",) if line["path"] == "storing" else ()):
             numbers(line, name, len(line["ttft_ms"]))
     return line
 
@@ -185,6 +186,8 @@ class Engine:
     def __init__(self, name, lines):
         self.model, self.layers, self.attention = name
         self.layers = int(self.layers)
+        self.storing = sorted((line for line in lines if line["path"] == "storing"), key=order)
+        lines = [line for line in lines if line["path"] != "storing"]
         self.lines = lines
         self.local = {where(line): line for line in lines if line["path"] in LOCAL}
         self.s3 = [line for line in lines if line["path"] not in LOCAL]
@@ -319,6 +322,7 @@ Weights are random: the time does not depend on them.
 | local-whole | the same, but all copies first, then compute |
 | s3-whole | from the store, the whole prefix first, then compute |
 | s3-lw | from the store layer by layer, each layer behind its gate: what this library is for |
+| storing | recompute, while the KV of another prompt as long goes to the store |
 | s3-both | what `admit` (plan/admission.hpp) says for the link and the two prefills that were measured: the head of the hit computed while its tail comes; all or nothing of it, where that is sooner |
 
 TTFT is the median, its extremes, and the number of runs. Model: X(0) + sum of max(X(l + 1), C(l)) + C(L - 1), with X = bytes of a layer / link
@@ -337,6 +341,7 @@ the server: "all", and the pipeline's own thread among them.
                     text.append(f"![TTFT by hit, path and G]({plots[engine, context]})\n\n")
                 text += context_tables(engine, shown)
         text += sweeps(engine)
+        text += storing(engine)
         text += paper(engine)
         text += budgets(engine)
         text += gaps(engine)
@@ -371,6 +376,22 @@ def setting(line, name):
     if name == "tls":
         return "yes" if value else "no"
     return value if name == "layout" else f"{value:g}"
+
+
+def storing_costs(line):
+    """What storing adds to the TTFT beside it, in %: the median of pairs that ran one behind the other."""
+    return median([100 * (a - b) / b for a, b in zip(line["ttft_ms"], line["alone_ms"])])
+
+
+def storing(engine):
+    if engine.storing:
+        yield "\n## While another prompt's KV is stored\n\nBoth are recomputed in turn; what storing adds is the median over the pairs.\n\n" + table(
+            ["context", "G", "link", "TTFT ms alone", "while storing", "min...max, pairs", "storing adds", "stored GB", "in ms, TTFT at least",
+             "requests", "CPU ms: all, pipeline"],
+            [[tokens(line["context"]), f"{line['G']:g}", setting(line, "gbit"), f"{median(line['alone_ms']):.1f}", f"**{median(line['ttft_ms']):.1f}**",
+              f"{min(line['ttft_ms']):.1f}...{max(line['ttft_ms']):.1f}, {len(line['ttft_ms'])}", f"{storing_costs(line):+.1f} %",
+              f"{line['bytes'] / 1e9:.2f}", f"{median(line['load_ms']):.0f}", f"{line['requests']:g}",
+              f"{median(line['cpu_ms']):.0f}, {median(line['pipeline_cpu_ms']):.0f}"] for line in engine.storing])
 
 
 def sweeps(engine):
@@ -506,6 +527,9 @@ def budgets(engine):
               f"{min(map(per_request, lw)):.0f} ... {max(map(per_request, lw)):.0f} us", max(map(per_layer, lw)) <= BUDGET_HOST_US)
     else:
         judge("host CPU in the pipeline, per layer and request", f"<= {BUDGET_HOST_US:g} us", "-", None)
+    worst = max(engine.storing, key=storing_costs, default=None)
+    judge("storing during prefill", f"<= {BUDGET_STORING:g} % on TTFT", f"{storing_costs(worst):+.1f} % ({tokens(worst['context'])}, G = {worst['G']:g}, "
+          f"{setting(worst, 'gbit')}), the most of {len(engine.storing)}" if worst else "-", storing_costs(worst) <= BUDGET_STORING if worst else None)
     yield "\n## Budgets\n\nThose of the design that these lines can judge.\n\n" + table(["what", "budget", "here", ""], rows)
     yield """
 A cell that is over the model by its *else* (below) alone is so by the GPU: its layers took longer than in the `compute` before it, as a GPU

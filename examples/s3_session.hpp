@@ -62,7 +62,7 @@ struct s3_settings {
     void add_to(CLI::App& app)
     {
         app.add_option("--endpoint", endpoint,
-                       "URL of an S3 store (default: AWS_ENDPOINT_URL, or AWS itself)");
+                       "URL of an S3 store (default: AWS_ENDPOINT_URL, the profile's, or AWS itself)");
         app.add_option("--parallel,-j", parallel, "requests under way at once")
             ->check(CLI::Range(1, 1024))
             ->capture_default_str();

@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <random>
+#include <tuple>
 
 namespace {
 
@@ -66,7 +67,9 @@ public:
         , source_(weights_.cfg(), place, most_)
         , stalls_(weights_.cfg().layers)
     {
-        device_->use_kernels(checked(oc::cuda::runtime_kv_kernels::make(), "kernels"));
+        if (const auto ready = device_->use_kernels(checked(oc::cuda::runtime_kv_kernels::make(), "kernels"));
+            !ready.ok())
+            throw std::runtime_error("kernels: " + ready.message());
         source_.fill(1);
         std::mt19937 random(1);
         prompt_.resize(most_);
@@ -117,9 +120,11 @@ private:
         where.model = s_.model;
         where.weights_revision = "random, " + layout; // no cache of one layout finds another's objects
         where.geometry = kv_.geometry(g);
-        if (s_.wants("s3-lw") || s_.wants("s3-whole") || s_.wants("s3-both")) {
+        const bool loads = s_.wants("s3-lw") || s_.wants("s3-whole") || s_.wants("s3-both");
+        if (loads || s_.wants("storing"))
             side =
                 std::make_unique<cache_side>(server_, *device_, s_.store.io_threads, options(layout, depth));
+        if (loads) {
             server_.set({0, 0});
             std::size_t longest = 0;
             for (const std::size_t context : s_.contexts)
@@ -190,6 +195,15 @@ private:
                     report(c, "recompute",
                            rounds({{"recompute", 0, [&] { return compute(h, all, 0); }}}).front());
                 }
+                if (s_.wants("storing") && stored_while_[{c.chunk, c.context, c.layout, gbit}]++ == 0)
+                    report(c, "storing",
+                           rounds({{"storing", 0,
+                                    [&] {
+                                        oc::scope fresh = where; // nothing of it is there
+                                        fresh.config = std::to_string(++scopes_);
+                                        return while_storing(h, *side, fresh, all, source_.pages(c.chunk));
+                                    }}})
+                               .front());
                 std::vector<way> paths;
                 if (s_.wants("compute"))
                     paths.push_back({"compute", 0, [&] { return compute(h, all, c.first); }});
@@ -340,6 +354,8 @@ private:
             number("requests", static_cast<double>(runs.front().requests));
         }
         list("ttft_ms", ttft);
+        if (runs.front().alone_ms != 0)
+            list("alone_ms", of(&sample::alone_ms));
         if (!runs.front().stalls_ms.empty()) { // by layer, of the median run
             std::size_t middle = 0;
             for (std::size_t i = 0; i < runs.size(); ++i)
@@ -378,6 +394,8 @@ private:
     std::vector<std::uint32_t> prompt_;
     std::map<std::size_t, bool> recomputed_;      // contexts
     std::map<std::size_t, double> whole_seconds_; // prefills of contexts
+    std::map<std::tuple<std::uint32_t, std::size_t, std::string, double>, int> stored_while_;
+    unsigned scopes_ = 0;
 };
 
 } // namespace
@@ -391,7 +409,8 @@ int main(int argc, char** argv)
     app.add_option("--hit", s.hits, "per cent of it in the store")->delimiter(',');
     app.add_option("--chunk-tokens,-G", s.chunks)->delimiter(',');
     app.add_option("--path", s.paths,
-                   "recompute, compute, local-lw, local-whole, s3-whole, s3-lw, s3-both: what `admit` says")
+                   "recompute, compute, local-lw, local-whole, s3-whole, s3-lw, s3-both: what `admit` says; "
+                   "storing: recompute while another prompt's KV goes to the store")
         ->delimiter(',');
     app.add_option("--gbit", s.gbits, "the link; 0: not shaped")->delimiter(',');
     app.add_option("--latency-ms", s.latencies)->delimiter(',');

@@ -51,6 +51,7 @@ struct sample {
     double pipeline_cpu_ms = 0;
     std::uint64_t bytes = 0, requests = 0;
     std::uint32_t token = 0;
+    double alone_ms = 0; ///< while_storing: the TTFT just before, of an engine that stores nothing
 };
 
 /** Pairs of events around the gates of a stream. */
@@ -122,6 +123,34 @@ inline sample compute(const host& h, std::span<const std::uint32_t> prompt, std:
     p.run();
     out.token = p.next_token();
     out.ttft_ms = ms_since(began);
+    return out;
+}
+
+/** Recompute, while the KV of another prompt as long, computed before, goes to the store; and the same without that.
+
+    @param where  of which nothing is stored yet */
+inline sample while_storing(const host& h, cache_side& side, const oc::scope& where,
+                            std::span<const std::uint32_t> prompt, const oc::kv_pages& others)
+{
+    sample out;
+    out.alone_ms = compute(h, prompt, 0).ttft_ms;
+    h.settle();
+    const auto before = side.used();
+    const auto began = steady::now();
+    auto stored = side.get().store(where, prompt, others, {}, asio::use_future);
+    auto p = h.pass(prompt, 0);
+    p.run();
+    out.token = p.next_token();
+    out.ttft_ms = ms_since(began);
+    const auto report = stored.get();
+    out.load_ms = ms_since(began); // TTFT, where storing was done sooner
+    if (!report.failed.ok())
+        throw std::runtime_error("store: " + report.failed.message());
+    out.bytes = report.bytes;
+    out.requests = report.requests;
+    const auto after = side.used();
+    out.cpu_ms = 1e3 * (after.all - before.all);
+    out.pipeline_cpu_ms = 1e3 * (after.pipeline - before.pipeline);
     return out;
 }
 

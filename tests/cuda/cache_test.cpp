@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cuda/gpu.hpp>
 #include <cuda/kernels.hpp>
+#include <cuda/nvcc_kernels.hpp>
 
 #include <objectcache/cache.hpp>
+#include <objectcache/kv/engine_layout.hpp>
 #include <objectcache/store/s3_tier.hpp>
 #include <objectcache/testing/s3_server.hpp>
 
 #include <support/kv_fixture.hpp>
 #include <support/run.hpp>
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
 #include <algorithm>
+#include <chrono>
+#include <cstdio>
 #include <numeric>
 
 using namespace objectcache;
@@ -216,6 +223,205 @@ TEST_CASE("from device memory to S3 and back, every layout, every way to wait, b
                 }
             }
     }
+}
+
+/** A pool of blocks as some engine lays it out, one tensor for each layer. */
+struct pool {
+    pool(const kv_geometry& g, engine_layout how, std::size_t tokens)
+        : shape(g)
+        , layout(how)
+        , blocks(tokens / how.block_tokens + 3)
+        , memory(g.layers * tensor_bytes())
+        , table(tokens / how.block_tokens)
+    {
+        std::iota(table.begin(), table.end(), 1U);
+        for (std::size_t i = table.size() - 1; i > 0; --i)
+            std::swap(table[i], table[i * 7919 % (i + 1)]);
+    }
+    [[nodiscard]] bool parts_outside() const { return layout.v_offset >= layout.block_stride; }
+    [[nodiscard]] std::size_t tensor_bytes() const
+    {
+        return blocks * layout.block_stride + (parts_outside() ? layout.v_offset : 0);
+    }
+    [[nodiscard]] kv_pages pages() const
+    {
+        std::vector<kv_layer_memory> layers;
+        for (std::size_t l = 0; l < shape.layers; ++l)
+            layers.push_back(layout.memory(memory.data() + l * tensor_bytes()));
+        return layout.pages(shape, std::move(layers), table);
+    }
+    std::vector<std::byte> fill() const
+    {
+        std::vector<std::byte> bytes(memory.span().size());
+        std::uint32_t x = 4711;
+        for (std::byte& b : bytes)
+            b = static_cast<std::byte>((x = x * 1664525 + 1013904223) >> 24);
+        memory.write(bytes);
+        return bytes;
+    }
+    /** What this pool holds if `outside` was everywhere, and then the blocks of the sequence came from a pool of `bytes`. */
+    [[nodiscard]] std::vector<std::byte> expected(const std::vector<std::byte>& bytes,
+                                                  std::byte outside) const
+    {
+        std::vector<std::byte> out(bytes.size(), outside);
+        for (std::size_t l = 0; l < shape.layers; ++l)
+            for (const std::uint32_t block : table)
+                for (std::size_t part = 0; part <= std::size_t{parts_outside()}; ++part) {
+                    const std::size_t at =
+                        l * tensor_bytes() + part * layout.v_offset + block * layout.block_stride;
+                    std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(at), layout.block_stride,
+                                out.begin() + static_cast<std::ptrdiff_t>(at));
+                }
+        return out;
+    }
+
+    kv_geometry shape;
+    engine_layout layout;
+    std::size_t blocks;
+    gpu::memory memory;
+    std::vector<std::uint32_t> table;
+};
+
+TEST_CASE("every engine's pages to S3 and back by kernels, each layer behind its gate")
+{
+    kv_geometry heads = kv_fixture::geometry(5);
+    heads.kv_heads = 4;
+    heads.head_size = 64;
+    heads.tokens_per_chunk = 64;
+    kv_geometry latent = heads; // MLA
+    latent.kv_heads = 1;
+    latent.head_size = 576;
+    latent.form = kv_form::latent;
+    const auto tokens = kv_fixture::tokens(1001);
+    constexpr std::size_t whole = 960, blocks = whole / 16 + 3;
+    struct engine_case {
+        const char* name;
+        kv_geometry shape;
+        engine_layout layout;
+    };
+    const engine_case cases[] = {
+        {"NHD, parts outside", heads, engine_layout::nhd(heads, 16).parts_outside(blocks)},
+        {"NHD, parts inside", heads, engine_layout::nhd(heads, 16).parts_inside()},
+        {"HND, parts outside", heads, engine_layout::hnd(heads, 16).parts_outside(blocks)},
+        {"HND, parts inside", heads, engine_layout::hnd(heads, 16).parts_inside()},
+        {"packed", heads, engine_layout::packed(heads, 16)},
+        {"MLA", latent, engine_layout::nhd(latent, 16)},
+    };
+    auto shop = server();
+    const auto device = gpu::device();
+    const auto ready = device->use_kernels(nvcc_kernels());
+    INFO(ready.message());
+    REQUIRE(ready.ok());
+    auto engine = gpu::stream();
+    for (const engine_case& c : cases) {
+        CAPTURE(c.name);
+        scope where = kv_fixture::scope(c.shape);
+        where.config = c.name;
+        const pool from(c.shape, c.layout, whole), into(c.shape, c.layout, whole);
+        const auto bytes = from.fill();
+        into.memory.fill(0xee);
+        const auto map = device->map_pages(copy_queue::load, into.pages());
+        REQUIRE(map.ok());
+        CHECK(map->by_kernels());
+        {
+            side writer(shop, *device, layout::segment_objects);
+            cuda_test::launch_spin(engine.native(), 500);
+            const std::vector<token_id> stored_tokens(tokens.begin(), tokens.begin() + whole);
+            const auto stored = support::run(
+                writer.io, store(writer.kv, where, stored_tokens, from.pages(), device->record(engine)));
+            INFO(stored.failed.message());
+            REQUIRE(stored.failed.ok());
+            CHECK(stored.stored == whole / 64);
+        }
+        side reader(shop, *device, layout::segment_objects);
+        const gpu::memory aside(into.memory.span().size());
+        const auto load = [&]() -> asio::awaitable<load_report> {
+            prefix_match found = co_await reader.kv.match(where, tokens);
+            CHECK(found.tokens() == whole);
+            auto under_way = reader.kv.load(found, into.pages());
+            for (layer_id l = 0; l < c.shape.layers; ++l) {
+                CHECK_FALSE(under_way.gate(l, engine));
+                gpu::ok(cudaMemcpyAsync(aside.data() + l * into.tensor_bytes(),
+                                        into.memory.data() + l * into.tensor_bytes(), into.tensor_bytes(),
+                                        cudaMemcpyDeviceToDevice, engine.native()));
+            }
+            load_report report = co_await under_way.finish();
+            CHECK_FALSE(engine.synchronize());
+            co_return report;
+        };
+        const auto report = support::run(reader.io, load());
+        INFO(report.failed.message());
+        CHECK(report.failed.ok());
+        CHECK(report.usable_tokens == whole);
+        const auto right = into.expected(bytes, std::byte{0xee});
+        CHECK(into.memory.read() == right);
+        CHECK(aside.read() == right);
+        CHECK(reader.kv.staging_in_use() == 0);
+    }
+}
+
+TEST_CASE("what has come is on the device while the rest of its request is not even sent")
+{
+    kv_geometry shape = kv_fixture::geometry(2);
+    shape.kv_heads = 8;
+    shape.head_size = 128;
+    shape.tokens_per_chunk = 64;
+    const scope where = kv_fixture::scope(shape);
+    const auto tokens = kv_fixture::tokens(2049); // 8 MiB for each layer
+    auto shop = server();
+    const auto device = gpu::device();
+    auto engine = gpu::stream();
+    const paged_kv from(shape, tokens.size(), 16), into(shape, tokens.size(), 16);
+    from.fill();
+    const auto right = from.rows(2048);
+    into.memory.fill(0xee);
+    {
+        side writer(shop, *device, layout::segment_objects);
+        const auto stored = support::run(writer.io, store(writer.kv, where, tokens, from.pages(), {}));
+        INFO(stored.failed.message());
+        REQUIRE(stored.failed.ok());
+    }
+    // Of each range its last eighth never comes.
+    shop.set_responder([](const testing::s3_request& r) {
+        unsigned long long first = 0, last = 0;
+        if (std::sscanf(r.range.c_str(), "bytes=%llu-%llu", &first, &last) != 2)
+            return testing::s3_fault();
+        return testing::s3_fault::stall(testing::s3_fault::point::response_body, (last + 1 - first) / 8 * 7);
+    });
+    side reader(shop, *device, layout::segment_objects);
+    const std::size_t row = shape.row_bytes();
+    const auto arrived = [&] { // bytes of the first layer
+        const std::vector<std::byte> now = into.rows(2048);
+        std::size_t out = 0;
+        for (std::size_t at = 0; at < now.size() / 2; at += row)
+            if (std::equal(now.begin() + static_cast<std::ptrdiff_t>(at),
+                           now.begin() + static_cast<std::ptrdiff_t>(at + row),
+                           right.begin() + static_cast<std::ptrdiff_t>(at)))
+                out += row;
+        return out;
+    };
+    const auto watch = [&]() -> asio::awaitable<bool> {
+        prefix_match found = co_await reader.kv.match(where, tokens);
+        CHECK(found.tokens() == 2048);
+        auto load = reader.kv.load(found, into.pages());
+        CHECK_FALSE(load.gate(0, engine));
+        std::size_t most = 0;
+        for (const auto begun = std::chrono::steady_clock::now();
+             most < (1U << 20) && std::chrono::steady_clock::now() - begun < std::chrono::seconds(20);
+             most = arrived())
+            co_await asio::post(reader.io, asio::use_awaitable);
+        CHECK(most >= 1U << 20);
+        CHECK(most < right.size() / 2);
+        CHECK(cudaStreamQuery(engine.native()) == cudaErrorNotReady); // but the gate is closed
+        (void)cudaGetLastError();
+        load.cancel();
+        load_report report = co_await load.finish();
+        CHECK(report.failed == condition::cancelled);
+        co_return true;
+    };
+    CHECK(support::run(reader.io, watch()));
+    CHECK_FALSE(engine.synchronize());
+    CHECK(reader.kv.staging_in_use() == 0);
 }
 
 TEST_CASE("a load that is destroyed under way opens its gates and gives its staging back")

@@ -193,14 +193,50 @@ TEST_CASE("a hundred thousand events, with some always under way, dropped before
 
 TEST_CASE("events and gates may outlive the device")
 {
-    cuda::event e;
-    cuda::gates row;
-    {
-        const auto device = gpu::device();
-        e = device->record(copy_queue::load);
-        row = device->make_gates(4);
+    for (const bool words : {true, false}) {
+        CAPTURE(words);
+        cuda::event e;
+        cuda::gates row;
+        {
+            const auto device = gpu::device(words);
+            e = device->record(copy_queue::load);
+            row = device->make_gates(4);
+        }
+        CHECK(row.size() == 4);
     }
-    CHECK(row.size() == 4);
+}
+
+TEST_CASE("a wait by a host function may outlive the device and its gates")
+{
+    auto engine = gpu::stream();
+    {
+        const auto device = gpu::device(false);
+        auto row = device->make_gates(1);
+        cuda_test::launch_spin(engine.native(), 20000);
+        CHECK_FALSE(device->wait_gate(row, 0, engine));
+        device->force_gate(row, 0);
+    }
+    CHECK(cudaStreamQuery(engine.native()) == cudaErrorNotReady); // it has not begun to wait
+    (void)cudaGetLastError();
+    CHECK_FALSE(engine.synchronize());
+}
+
+TEST_CASE("waits by host functions are for once: no graph takes them")
+{
+    const auto device = gpu::device(false);
+    auto engine = gpu::stream();
+    auto row = device->make_gates(1);
+    cudaGraph_t graph{};
+    gpu::ok(cudaStreamBeginCapture(engine.native(), cudaStreamCaptureModeGlobal));
+    CHECK(device->wait_gate(row, 0, engine) == condition::invalid);
+    gpu::ok(cudaStreamEndCapture(engine.native(), &graph)); // and the capture goes on
+    std::size_t nodes = 1;
+    gpu::ok(cudaGraphGetNodes(graph, nullptr, &nodes));
+    CHECK(nodes == 0);
+    gpu::ok(cudaGraphDestroy(graph));
+    CHECK_FALSE(device->wait_gate(row, 0, engine));
+    device->force_gate(row, 0);
+    CHECK_FALSE(engine.synchronize());
 }
 
 TEST_CASE("the scheduler resumes its coroutine when the device has passed the event")
@@ -239,30 +275,6 @@ TEST_CASE("pinned slabs are whole pages, resident, and copied from without a det
     auto none = cuda::pinned_slab::create(0, std::size_t{1} << 55);
     REQUIRE_FALSE(none.ok());
     CHECK(none.error() == condition::exhausted);
-}
-
-TEST_CASE("a device without a neighbour")
-{
-    int devices = 0;
-    gpu::ok(cudaGetDeviceCount(&devices));
-    if (devices < 2) {
-        MESSAGE("skipped: two devices are needed, there is one");
-        return;
-    }
-    cuda::device_options how;
-    how.ordinal = 1;
-    auto second = cuda::device::create(how);
-    REQUIRE(second.ok());
-    int current = -1;
-    gpu::ok(cudaGetDevice(&current));
-    CHECK(current == 0); // it is left as it was
-    const auto first = gpu::device();
-    for (cuda::device* d : {first.get(), second->get()}) {
-        const auto e = d->record(copy_queue::load);
-        while (d->query(e) == event_state::pending)
-            std::this_thread::yield();
-        CHECK(d->query(e) == event_state::done);
-    }
 }
 
 } // namespace cuda_device_test

@@ -206,6 +206,20 @@ class Report(unittest.TestCase):
             self.assertEqual(self.budget("the same with front layers"), expected, ttft)
         self.cells("Other settings: layers in DRAM", "64K", "87.5 %", "64", "s3-lw", "2")
 
+    def test_storing_meanwhile(self):
+        line = {**S3_LW, "path": "storing", "hit": 12.5, "first": 8192, "alone_ms": [100, 200, 100], "match_ms": 0}
+        del line["stalls_ms"]
+        self.bad('"alone_ms"', json.dumps({**line, "alone_ms": [1]}))
+        for ttft, expected in ([100.9, 210, 100.5], "**met**"), ([101.1, 204, 100.5], "**missed**"):  # +0.9, +1.1 %: the pairs' medians
+            self.good(ALL + [line, {**line, "ttft_ms": ttft}])
+            self.assertEqual(self.budget("storing during prefill"), expected)
+        self.assertEqual(self.cells("While another prompt's KV is stored", "64K", "64"),
+                         [["100 Gbit/s", "100.0", "**101.1**", "100.5...204.0, 3", "+1.1 %", "0.80", "66", "40", "240, 24"]])
+        self.assertNotIn("12.5 %", self.page)  # no cell of the tables of hits
+        self.good(ALL)
+        self.assertEqual(self.budget("storing during prefill"), "no data")
+        self.assertNotIn("While another", self.page)
+
     def test_what_is_to_be_taken_with_care(self):
         self.good([COMPUTE, {**LOCAL_LW, "ttft_ms": [45.9, 45, 46]}, {**S3_LW, "ttft_ms": [86, 84, 88]}])
         self.assertNotIn("taken with care", self.page)

@@ -32,7 +32,7 @@ struct device_options {
         CUDA events, and gates host functions, which the pipeline opens when it has seen the copies done. */
     bool memory_operations = true;
     /** Thread blocks of a kernel that moves slices, each half an SM: the more, the faster beside idle SMs, and the more they
-        take from the engine. On an H200 8 bring 40 GB/s over the bus, 16 all of its 49 (bench/kv_kernels). */
+        take from the engine. On an H200 8 bring 40 GB/s over the bus, 16 up to 47 of its 54 (bench/kv_kernels). */
     unsigned kernel_blocks = 8;
 };
 
@@ -43,7 +43,8 @@ struct device_options {
     stream. Any number of devices: one object each.
 
     A kernel that is launched for the first time is loaded, and the driver may wait for the device to do so: behind a gate
-    that is still closed that is a wait for the gate. Engines launch everything once before, or set CUDA_MODULE_LOADING=EAGER.
+    that is still closed that is a wait for the gate. Engines launch everything once before, or set CUDA_MODULE_LOADING=EAGER;
+    `use_kernels` does it for its own.
     An engine with many streams sets CUDA_DEVICE_MAX_CONNECTIONS to their number and three more (32 at most): streams that
     share a hardware queue would wait behind one another's gates.
 
@@ -86,13 +87,17 @@ public:
         `compiled_kv_kernels` (cuda/kv_kernels.cuh, nvcc), which is kept. Without any, the copy engine does everything: at
         less than half of the bus for blocks of 16 tokens, hardly at all where heads lie apart.
 
-        @pre Nothing has been loaded or stored yet. */
+        Launches each once on nothing and takes memory for some block tables, so that no load behind a closed gate has to.
+
+        @pre Nothing has been loaded or stored yet.
+        @par Errors `condition::device`: the kernels are for another device; `condition::exhausted`. Then there are none.
+        @par Cost   Blocks until the copy streams are idle. */
     template <class Kernels>
-    void use_kernels(Kernels kernels)
+    [[nodiscard]] status use_kernels(Kernels kernels)
     {
-        launcher_ = [k = std::make_shared<Kernels>(std::move(kernels))](auto&&... arguments) {
+        return use_launcher([k = std::make_shared<Kernels>(std::move(kernels))](auto&&... arguments) {
             return k->launch(arguments...);
-        };
+        });
     }
 
     /** @par Errors `condition::invalid`, `condition::exhausted`. */
@@ -117,6 +122,8 @@ public:
     void close_gates(gates& row) noexcept;
 
 private:
+    [[nodiscard]] status use_launcher(kv_kernel_launcher launcher);
+
     explicit device(device_options options)
         : options_(options)
         , words_(std::make_shared<detail::word_pool>(options.ordinal))

@@ -13,9 +13,9 @@ namespace objectcache::cuda {
 /** A row of layer gates: for each layer a word in pinned memory that the engine's streams wait for and the copy stream
     writes. Made by `device::make_gates`.
 
-    The waits may be captured in a graph, by memory operations only: where host functions wait instead
-    (`device_options::memory_operations`), each wait is for once. A graph waits for the same words at every replay, so it needs a row that outlives
-    it, which the engine gives to each load (`cache::load`) and closes between replays (`device::close_gates`).
+    The waits may be captured in a graph. It waits for the same words at every replay, so it needs a row that outlives it,
+    which the engine gives to each load (`cache::load`) and closes between replays (`device::close_gates`). Where host
+    functions wait instead (`device_options::memory_operations`), capturing one is `condition::invalid`: it waits once.
 
     @par Lifetime Copies share the row. A wait that is enqueued keeps nothing alive: a closed gate that nobody will open
          must be forced before the last copy goes. */

@@ -71,7 +71,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t least = 4096; // 64K tokens in blocks of 16
+    static constexpr std::size_t least = 65536; // a million tokens in blocks of 16
 
     struct block {
         std::uint32_t* at = nullptr;

@@ -6,6 +6,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 
+#include <chrono>
 #include <memory>
 
 namespace objectcache::s3 {
@@ -37,6 +38,9 @@ public:
     /** The store refused what it was given: ask the source again, even though they have not expired. Of no effect if they
         have been replaced already. */
     void refused(const credentials& who) const;
+
+    /** How long before the expiry it wants to be asked, to refresh while the old ones serve. */
+    [[nodiscard]] std::chrono::seconds ahead() const noexcept;
 
 private:
     struct state;

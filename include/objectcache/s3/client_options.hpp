@@ -55,8 +55,8 @@ struct client_options {
     circuit_options circuit;
     hedge_options hedge; ///< a budget of 0 turns hedging off
 
-    /** The defaults, and what the AWS tools take from the environment: AWS_CA_BUNDLE, AWS_MAX_ATTEMPTS,
-        AWS_REQUEST_CHECKSUM_CALCULATION (`when_supported`: CRC32C), AWS_RESPONSE_CHECKSUM_VALIDATION; and HTTPS_PROXY or,
+    /** The defaults, and what the AWS tools take from the environment: AWS_CA_BUNDLE or the profile's `ca_bundle` (the one that
+        AWS_PROFILE names, or `default`), AWS_MAX_ATTEMPTS, AWS_REQUEST_CHECKSUM_CALCULATION (`when_supported`: CRC32C), AWS_RESPONSE_CHECKSUM_VALIDATION; and HTTPS_PROXY or,
         for an endpoint without TLS, http_proxy, unless NO_PROXY names the host.
 
         @par Errors  `condition::invalid` for a value that means nothing. */

@@ -77,7 +77,8 @@ public:
 
     /** A connection to `host`: an idle one, or a new one.
 
-        @param fresh  Trust no idle connection of this host: close them all and make a new one.
+        @param fresh   Trust no idle connection of this host: close them all and make a new one.
+        @param placed  Set once its turn has come: a failure from then on is the endpoint's. Outlives the coroutine.
 
         @par Completion    With a lease.
         @par Resumes       On the awaiting coroutine's executor.
@@ -90,7 +91,7 @@ public:
         @li `condition::invalid`      the proxy's URL, or a CA file or client's certificate that cannot be read.
         @li `condition::cancelled`. */
     [[nodiscard]] asio::awaitable<result<lease>> acquire(std::string host, priority who, deadline until,
-                                                         bool fresh = false);
+                                                         bool fresh = false, bool* placed = nullptr);
 
     /** Open connections ahead of the need, behind everybody who needs one now, until `n` to `host` lie idle; of
         `max_connections` at most.
@@ -115,7 +116,7 @@ public:
 
 private:
     static asio::awaitable<result<lease>> acquire(std::shared_ptr<state> from, std::string host, priority who,
-                                                  deadline until, bool fresh);
+                                                  deadline until, bool fresh, bool* placed);
     static asio::awaitable<status> open_new(std::shared_ptr<state> from, std::string host, deadline until,
                                             lease& out);
     static asio::awaitable<status> open(std::shared_ptr<state> from, detail::connection& fresh,

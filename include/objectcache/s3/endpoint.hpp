@@ -32,7 +32,17 @@ struct endpoint {
                       or a fragment, which mean nothing here. */
     [[nodiscard]] static result<endpoint> parse(std::string_view url, std::string region = {});
 
-    /** AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or without both AWS itself; AWS_REGION or AWS_DEFAULT_REGION. */
+    /** What the AWS tools would talk to. Each is the first of these that is set:
+
+        @li where   AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, `endpoint_url` of the profile's `services`, and its own; or AWS
+                    itself, as also if AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is `true`;
+        @li region  AWS_REGION, AWS_DEFAULT_REGION, the profile's `region`;
+        @li style   the profile's `addressing_style` below `s3 =`: `path`, `virtual` or `auto`.
+
+        The profile is the one that AWS_PROFILE names, or `default`, in ~/.aws: see profile.hpp.
+
+        @par Errors  `condition::invalid` as `parse`, and for another style.
+        @par Cost    Reads two small files. */
     [[nodiscard]] static result<endpoint> from_env();
 
     /** Does `bucket` become part of the host name? Never where that cannot work: with an address for a host, a name that

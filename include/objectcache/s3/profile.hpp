@@ -45,6 +45,12 @@ struct profile {
     std::string region;
     std::string ca_bundle;
     std::string endpoint_url;
+    std::string s3_endpoint_url,
+        sts_endpoint_url;         ///< `endpoint_url` of one service, from the `[services]` it names
+    std::string addressing_style; ///< of its `s3 =`: path, virtual or auto
+
+    /** What AWS_PROFILE names, or `default`, in the shared files; without a setting if it is not there. */
+    [[nodiscard]] static profile from_env();
 
     /** Does it hold keys of its own? */
     [[nodiscard]] bool has_keys() const noexcept

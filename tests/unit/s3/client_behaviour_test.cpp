@@ -10,6 +10,9 @@
 
 #include <support/run.hpp>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -235,6 +238,111 @@ TEST_CASE("client: a bucket in another region is found, and remembered")
     CHECK(run(io, c.remove("other", "k")).ok());
     CHECK(header_of(peer.requests[3], "Authorization").find("/us-east-1/s3/") != std::string::npos);
     CHECK(header_of(peer.requests[4], "Authorization").find("/ap-south-1/s3/") != std::string::npos);
+}
+
+/** A client of AWS, whose hosts are all `peer`. */
+client of_amazon(asio::io_context& io, const scripted_peer& peer, const std::string& host,
+                 client_options options = quick())
+{
+    options.connections.resolver =
+        [port = peer.port()](std::string,
+                             std::uint16_t) -> asio::awaitable<result<std::vector<tcp::endpoint>>> {
+        co_return std::vector<tcp::endpoint>{{asio::ip::address_v4::loopback(), port}};
+    };
+    return client(io.get_executor(), *endpoint::parse("http://" + host), who, std::move(options));
+}
+
+const std::string to_ireland =
+    error("301 Moved Permanently\r\nx-amz-bucket-region: eu-west-1", "PermanentRedirect");
+
+TEST_CASE("client: a bucket of AWS in another region is found there, by a host of the same kind")
+{
+    asio::io_context io;
+    std::vector<std::byte> into;
+    for (const std::string kind : {"s3.", "s3.dualstack.", "s3-fips.", "s3-fips.dualstack."}) {
+        CAPTURE(kind);
+        scripted_peer peer(io, {{{to_ireland}}, {{part(5, "0123456789")}, {part(5, "0123456789")}}});
+        client c = of_amazon(io, peer, kind + "us-east-1.amazonaws.com");
+        CHECK(get_ten(io, c, into));
+        CHECK(get_ten(io, c, into)); // straight away
+        REQUIRE(peer.requests.size() == 3);
+        CHECK(header_of(peer.requests[0], "Host") == "b." + kind + "us-east-1.amazonaws.com");
+        for (const std::size_t i : {1, 2}) {
+            CHECK(header_of(peer.requests[i], "Host") == "b." + kind + "eu-west-1.amazonaws.com");
+            CHECK(header_of(peer.requests[i], "Authorization").find("/eu-west-1/s3/") != std::string::npos);
+        }
+    }
+}
+
+TEST_CASE("client: a bucket of AWS that is new somewhere is found by the address alone")
+{
+    asio::io_context io;
+    const std::string there = "http://b.s3-new.us-east-1.amazonaws.com";
+    scripted_peer peer(
+        io, {{{error("307 Temporary Redirect\r\nLocation: " + there + "/k?x", "TemporaryRedirect")}},
+             {{part(5, "0123456789")},
+              {error("307 Temporary Redirect\r\nLocation: " + there + "/k", "TemporaryRedirect")}}});
+    client c = of_amazon(io, peer, "s3.us-east-1.amazonaws.com");
+    std::vector<std::byte> into;
+    CHECK(get_ten(io, c, into));
+    REQUIRE(peer.requests.size() == 2);
+    CHECK(header_of(peer.requests[1], "Host") == "b.s3-new.us-east-1.amazonaws.com");
+    CHECK(get_ten(io, c, into).code() == errc::unexpected_status); // it says that it is itself elsewhere
+    CHECK(peer.requests.size() == 3);
+}
+
+TEST_CASE("client: a region that fails is left alone by all its buckets, and by no others")
+{
+    asio::io_context io;
+    const answer fails = {error("500 Internal Server Error", "InternalError")};
+    const answer works = {part(5, "0123456789")};
+    // By host: far1 at home and in Ireland, far2 at home, near at home.
+    scripted_peer peer(io, {{{to_ireland}}, {fails, fails}, {{to_ireland}}, {works}});
+    client_options options = quick();
+    options.retry.max_attempts = 1;
+    options.circuit.consecutive_failures = 2;
+    client c = of_amazon(io, peer, "s3.us-east-1.amazonaws.com", options);
+    std::vector<std::byte> into(10);
+    const auto get = [&](const std::string& bucket) { return run(io, c.get(bucket, "k", {5, 10}, into)); };
+    for (int i = 0; i < 2; ++i)
+        CHECK(get("far1").code() == errc::server_error);
+    for (const char* bucket : {"far1", "far2"}) {
+        const auto refused = get(bucket);
+        CHECK(refused.code() == errc::unreachable);
+        CHECK(refused.error().detail().find("InternalError") != std::string::npos);
+    }
+    CHECK(c.counters().refused == 2);
+    CHECK(get("near"));
+    CHECK(peer.requests.size() == 5);
+}
+
+TEST_CASE("client: credentials that are remembered are refreshed as early as their keeper wants")
+{
+    asio::io_context io;
+    testing::manual_clock& time = asio::make_service<testing::manual_clock>(io);
+    // Idle connections do not live so long: each GET has its own.
+    scripted_peer peer(io, std::vector<std::vector<answer>>(4, {{part(5, "0123456789")}}));
+    int asked = 0;
+    const auto source = [&]() -> asio::awaitable<result<credentials>> {
+        credentials out{"key" + std::to_string(++asked), "SECRET", "", {}};
+        out.expiry = time.date() + 1h;
+        co_return out;
+    };
+    client c(io.get_executor(), *endpoint::parse(peer.url()),
+             credentials_provider(cached_credentials(io.get_executor(), source)), quick());
+    std::vector<std::byte> into;
+    CHECK(get_ten(io, c, into));
+    time.advance(54min);
+    CHECK(get_ten(io, c, into));
+    CHECK(asked == 1);
+    time.advance(2min); // four are left, five wanted
+    CHECK(get_ten(io, c, into));
+    CHECK(asked == 2);
+    time.advance(1min);
+    CHECK(get_ten(io, c, into));
+    CHECK(asked == 2);
+    REQUIRE(peer.requests.size() == 4);
+    CHECK(peer.requests[3].find("key2/") != std::string::npos);
 }
 
 TEST_CASE("client: redirects do not go round, nor to strangers")
@@ -558,6 +666,31 @@ TEST_CASE("client: an answer that comes too late for its reader is no sign of de
     CHECK(c.counters().refused == 0);
 }
 
+TEST_CASE("client: who waits in line for a connection until it is too late has not found the store dead")
+{
+    asio::io_context io;
+    scripted_peer peer(io, {{{"", stall}}, {{part(5, "0123456789")}}});
+    client_options options = quick();
+    options.connections.max_connections = 1;
+    client c = make(io, peer, options);
+    std::vector<std::byte> first(10), into(10);
+    bool ended = false;
+    asio::cancellation_signal stop;
+    asio::co_spawn(io, c.get("b", "k", {5, 10}, first),
+                   asio::bind_cancellation_slot(
+                       stop.slot(), [&](std::exception_ptr, const result<object_info>&) { ended = true; }));
+    REQUIRE(testing::run_until(io, [&] { return peer.stalled == 1; }));
+    for (int i = 0; i < 6; ++i) {
+        const deadline soon(clock::of(io.get_executor()).now() + 5ms);
+        CHECK(run(io, c.get("b", "k", {5, 10}, into, {.until = soon})).error() == errc::deadline_exceeded);
+    }
+    CHECK(peer.requests.size() == 1);
+    stop.emit(asio::cancellation_type::terminal);
+    REQUIRE(testing::run_until(io, [&] { return ended; }));
+    CHECK(get_ten(io, c, into));
+    CHECK(c.counters().refused == 0);
+}
+
 TEST_CASE("client: checksums are sent, and those of the store compared")
 {
     asio::io_context io;
@@ -645,6 +778,27 @@ TEST_CASE("client: a second read that fails does not end the first")
     CHECK_FALSE(got);
     CHECK(got.error() == condition::timeout);
     CHECK(c.connections().in_use() == 0);
+}
+
+TEST_CASE("client: a second read that is left alone and does not move is given up as the first would be")
+{
+    asio::io_context io;
+    std::vector<answer> first(9, {part(5, "0123456789")});
+    first[8] = {"HTTP/1.1 206 P\r\nContent-Range: bytes 5-14/99\r\nContent-Length: 10\r\n\r\n0123",
+                answer::then::close_after_a_stall};
+    scripted_peer peer(io, {first, {{"", stall}}, {{part(5, "0123456789")}}});
+    client_options options = quick();
+    options.hedge.min_samples = 8;
+    options.hedge.budget = 0.5;
+    options.stall_timeout = 20ms;
+    client c = make(io, peer, options);
+    std::vector<std::byte> into;
+    for (int i = 0; i < 8; ++i)
+        CHECK(get_ten(io, c, into));
+    CHECK(get_ten(io, c, into)); // the next try
+    CHECK(c.counters().hedges == 1);
+    CHECK(c.counters().stalled == 1);
+    CHECK(c.counters().retries == 1);
 }
 
 } // namespace client_behaviour_test

@@ -48,6 +48,15 @@ TEST_CASE_FIXTURE(fixture, "client_options: what the AWS tools take from the env
     CHECK(out->verify == checksum_check::off);
 }
 
+TEST_CASE_FIXTURE(fixture, "client_options: the profile's authorities, unless a variable names others")
+{
+    write("config", "[profile p]\nca_bundle = /profile.pem\n");
+    set("AWS_PROFILE", "p");
+    CHECK(client_options::from_env(secure)->connections.ca_file == "/profile.pem");
+    set("AWS_CA_BUNDLE", "/etc/ca.pem");
+    CHECK(client_options::from_env(secure)->connections.ca_file == "/etc/ca.pem");
+}
+
 TEST_CASE_FIXTURE(fixture, "client_options: proxies, and who goes around them")
 {
     const auto proxy_to = [](const endpoint& where) {

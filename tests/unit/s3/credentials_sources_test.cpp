@@ -213,6 +213,30 @@ TEST_CASE_FIXTURE(fixture, "credentials_sources: where STS is")
     CHECK(sts_options::from_env().error() == condition::invalid);
 }
 
+TEST_CASE_FIXTURE(fixture, "credentials_sources: how STS is reached")
+{
+    const auto proxy = [](const profile& p = {}, const connection_options& how = {}) {
+        return sts_options::from_env(p, how)->connections.proxy;
+    };
+    for (const char* name : {"https_proxy", "http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"})
+        set(name, "");
+    set("HTTPS_PROXY", "gate:8080");
+    CHECK(proxy() == "http://gate:8080");
+    profile p;
+    p.endpoint_url = "http://profile:1";
+    CHECK(proxy(p).empty()); // no TLS: another variable
+    p.sts_endpoint_url = "https://sts.internal";
+    CHECK(sts_options::from_env(p)->where.url() == "https://sts.internal");
+    set("NO_PROXY", ".internal");
+    CHECK(proxy(p).empty());
+    connection_options how;
+    how.proxy = "http://mine:1";
+    CHECK(proxy({}, how) == "http://mine:1");
+    set("HTTPS_PROXY", "ftp://gate");
+    CHECK(sts_options::from_env().error() == condition::invalid);
+    set("HTTPS_PROXY", "");
+}
+
 TEST_CASE_FIXTURE(fixture, "credentials_sources: a role, signed for")
 {
     const credentials who{"USER", "SECRET", "SECRET session", {}};

@@ -80,6 +80,15 @@ TEST_CASE("ini: what counts and what does not")
     CHECK(ini_value(text, "", "key") == "none");
     CHECK(ini_value(text, "c", "key").empty());
     CHECK(ini_value("", "a", "key").empty());
+    std::string nested;
+    s3::detail::for_each_setting(
+        "[a]\n no = one\nouter =\n\tx = 1\n # y = 2\n [b]\n  z = 3 # three\nv = w\n no = one\no =\n[c]\n no "
+        "= one",
+        [&](std::string_view section, std::string_view key, std::string_view value, std::string_view outer) {
+            nested.append(section).append(".").append(outer).append(".");
+            nested.append(key).append("=").append(value).append(" ");
+        });
+    CHECK(nested == "a..outer= a.outer.x=1 a.outer.z=3 a..v=w a..o= ");
     // Hostile: every prefix of the text, and bytes of all kinds, only ever yield a part of the input.
     for (std::size_t n = 0; n < text.size(); ++n)
         CHECK(ini_value(text.substr(0, n), "a", "key").size() < 10);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <objectcache/s3/endpoint.hpp>
 
+#include <unit/s3/credentials_fixture.hpp>
+
 #include <doctest/doctest.h>
 
 #include <cstdlib>
@@ -94,23 +96,53 @@ TEST_CASE("endpoint: where the bucket goes")
     CHECK(address.authority_for("bucket") == "10.0.0.1");
 }
 
-TEST_CASE("endpoint: the environment")
+TEST_CASE_FIXTURE(credentials_fixture::clean_environment, "endpoint: the environment")
 {
-    const char* names[] = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"};
-    for (const char* name : names)
-        ::unsetenv(name);
     CHECK(endpoint::from_env()->url() == "https://s3.us-east-1.amazonaws.com");
-    ::setenv("AWS_DEFAULT_REGION", "eu-west-1", 1);
+    set("AWS_DEFAULT_REGION", "eu-west-1");
     CHECK(endpoint::from_env()->url() == "https://s3.eu-west-1.amazonaws.com");
-    ::setenv("AWS_REGION", "eu-west-2", 1);
+    set("AWS_REGION", "eu-west-2");
     CHECK(endpoint::from_env()->region == "eu-west-2");
-    ::setenv("AWS_ENDPOINT_URL", "http://a:1", 1);
+    set("AWS_ENDPOINT_URL", "http://a:1");
     CHECK(endpoint::from_env()->url() == "http://a:1");
     CHECK(endpoint::from_env()->region == "eu-west-2");
-    ::setenv("AWS_ENDPOINT_URL_S3", "http://b:2", 1);
+    set("AWS_ENDPOINT_URL_S3", "http://b:2");
     CHECK(endpoint::from_env()->url() == "http://b:2");
-    ::setenv("AWS_ENDPOINT_URL_S3", "b:2", 1);
+    set("AWS_ENDPOINT_URL_S3", "b:2");
     CHECK(endpoint::from_env().error() == condition::invalid);
-    for (const char* name : names)
-        ::unsetenv(name);
+    set("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "True");
+    CHECK(endpoint::from_env()->url() == "https://s3.eu-west-2.amazonaws.com");
+    set("AWS_REGION", "cn-north-1");
+    CHECK(endpoint::from_env()->url() == "https://s3.cn-north-1.amazonaws.com.cn");
+}
+
+TEST_CASE_FIXTURE(credentials_fixture::clean_environment,
+                  "endpoint: a profile, where the environment is silent")
+{
+    write("config", "[default]\nregion = eu-west-3\n"
+                    "[profile mine]\nendpoint_url = http://profile:1\nservices = near\ns3 =\n  "
+                    "addressing_style = virtual\n"
+                    "[services near]\nsts =\n  endpoint_url = http://sts:2\ns3 =\n  endpoint_url = "
+                    "http://service:3\n"
+                    "[profile plain]\nregion = r\nendpoint_url = http://plain:4\ns3 =\n  addressing_style = "
+                    "path\n"
+                    "[profile odd]\ns3 =\n  addressing_style = sideways\n");
+    CHECK(endpoint::from_env()->url() == "https://s3.eu-west-3.amazonaws.com");
+    CHECK(endpoint::from_env()->region == "eu-west-3");
+    set("AWS_PROFILE", "mine");
+    CHECK(endpoint::from_env()->url() == "http://service:3");
+    CHECK(endpoint::from_env()->style == addressing::virtual_host);
+    set("AWS_PROFILE", "plain");
+    CHECK(endpoint::from_env()->url() == "http://plain:4");
+    CHECK(endpoint::from_env()->region == "r");
+    CHECK(endpoint::from_env()->style == addressing::path);
+    set("AWS_REGION", "other");
+    set("AWS_ENDPOINT_URL", "http://variable:5");
+    CHECK(endpoint::from_env()->url() == "http://variable:5");
+    CHECK(endpoint::from_env()->region == "other");
+    set("AWS_PROFILE", "odd");
+    CHECK(endpoint::from_env().error() == condition::invalid);
+    CHECK(endpoint::from_env().error().message().find("addressing_style") != std::string::npos);
+    set("AWS_PROFILE", "absent"); // who has no credentials either will be told
+    CHECK(endpoint::from_env()->url() == "http://variable:5");
 }

@@ -36,7 +36,10 @@ TEST_CASE("profile: every setting, from both files")
         "credential_source=Environment\nexternal_id=x\nrole_session_name=n\nduration_seconds=900\nmfa_serial="
         "m\n"
         "web_identity_token_file=/t\ncredential_process=/bin/p a\nsso_session=sso\nendpoint_url=http://h\n"
-        "s3 =\n  region = nested\n[sso-session "
+        "s3 =\n  region = nested\n\tAddressing_Style = path\nservices = there\n[services "
+        "there]\nendpoint_url="
+        "http://none\nS3 =\n endpoint_url=http://none\ns3 =\n endpoint_url=http://s3\n region=z\nsts =\n "
+        "endpoint_url=http://sts\n[services elsewhere]\ns3 =\n endpoint_url=http://none\n[sso-session "
         "default]\nregion=other\n[profilex]\nregion=x\n[profile]\nregion=y\n",
         "[two words]\naws_access_key_id=id\naws_secret_access_key=secret\naws_session_token=token\n");
     const profile* p = known.find("default");
@@ -63,6 +66,9 @@ TEST_CASE("profile: every setting, from both files")
     CHECK(p->sso == "sso");
     CHECK(p->endpoint_url == "http://h");
     CHECK(p->region.empty());
+    CHECK(p->addressing_style == "path");
+    CHECK(p->s3_endpoint_url == "http://s3");
+    CHECK(p->sts_endpoint_url == "http://sts");
     for (const char* none : {"profilex", "x", "", "profile", "\"two words\""})
         CHECK_FALSE(known.find(none));
 }

@@ -9,6 +9,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
@@ -29,7 +30,7 @@ using asio::ip::tcp;
 /** What the peer does about one request, once it has read all of it. */
 struct answer {
     std::string bytes;
-    enum class then { read_on, close, stall } after = then::read_on;
+    enum class then { read_on, close, stall, close_after_a_stall } after = then::read_on;
 };
 
 /** A server on 127.0.0.1 that says what it was told to say: `script[i]` is the life of the i-th connection; connections
@@ -141,7 +142,9 @@ private:
             requests.push_back(buffer.substr(0, whole));
             buffer.erase(0, whole);
             co_await asio::async_write(*stream, asio::buffer(a.bytes), token);
-            if (a.after == answer::then::close)
+            while (a.after == answer::then::close_after_a_stall && stalled == 0) // of another connection
+                co_await asio::post(io_, asio::use_awaitable);
+            if (a.after == answer::then::close || a.after == answer::then::close_after_a_stall)
                 co_return;
             if (a.after == answer::then::stall) {
                 ++stalled;

@@ -23,10 +23,13 @@ namespace objectcache::cuda::detail {
     if (!mine)
         return make_error_code(errc::exhausted);
     const auto wait = [](void* p) {
-        const std::unique_ptr<kept> held(static_cast<kept*>(p));
+        word_pool::in_host_function() = true;
+        std::unique_ptr<kept> held(static_cast<kept*>(p));
         const std::atomic_ref<std::uint32_t> at(*reinterpret_cast<std::uint32_t*>((*held)->address()));
         while (!(*held)->reached())
             at.wait((*held)->value() - 1, std::memory_order_acquire);
+        held.reset();
+        word_pool::in_host_function() = false;
     };
     if (const error_code ec = check(cudaLaunchHostFunc(stream, wait, mine))) {
         delete mine;

@@ -62,7 +62,8 @@ public:
     {
         for (const unreached& w : waiting_)
             lost_ = lost_ || !reached(w.at, w.value);
-        if (lost_) // a write is still to come: memory that a device may write to is not given back
+        // A write is still to come: memory that a device may write to is not given back. Nor may a host function do so.
+        if (lost_ || in_host_function())
             return;
         for (std::uint32_t* block : blocks_)
             (void)cudaFreeHost(block);
@@ -87,6 +88,13 @@ public:
         }
         const std::uint32_t now = std::atomic_ref<std::uint32_t>(*at).load(std::memory_order_acquire);
         return std::make_shared<word>(shared_from_this(), at, now + 1);
+    }
+
+    /** Of this thread: it runs a function that a stream called, from which CUDA may not be called. */
+    [[nodiscard]] static bool& in_host_function() noexcept
+    {
+        thread_local bool yes = false;
+        return yes;
     }
 
     [[nodiscard]] static bool reached(std::uint32_t* at, std::uint32_t value) noexcept

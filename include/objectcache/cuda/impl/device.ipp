@@ -60,6 +60,30 @@ inline void device::free_staging(byte_span block) noexcept
     slabs_.remove_if([&](const pinned_slab& s) { return s.bytes().data() == block.data(); });
 }
 
+inline status device::use_launcher(kv_kernel_launcher launcher)
+{
+    const device_guard guard(options_.ordinal);
+    const detail::kv_launch_batch nothing{};
+    for (const copy_queue queue : {copy_queue::load, copy_queue::store}) {
+        const auto direction = queue == copy_queue::load ? kv_direction::scatter : kv_direction::gather;
+        if (status s = check(launcher(direction, nothing, 1, stream_of(queue).native()), "the KV kernels");
+            !s.ok())
+            return s;
+        // Taken all at once, so that they are different ones.
+        std::array<std::shared_ptr<std::uint32_t>, 4> at_once;
+        for (auto& table : at_once) {
+            auto memory = tables_[static_cast<std::size_t>(queue)]->take(1);
+            if (!memory)
+                return memory.error();
+            table = std::move(*memory);
+        }
+        if (status s = check(cudaStreamSynchronize(stream_of(queue).native()), "the KV kernels"); !s.ok())
+            return s;
+    }
+    launcher_ = std::move(launcher);
+    return {};
+}
+
 inline result<device::page_map> device::map_pages(copy_queue queue, const kv_pages& pages)
 {
     page_map out(queue, pages);
@@ -174,8 +198,15 @@ inline error_code device::wait_gate(gates& row, std::size_t i, stream_ref stream
 {
     const device_guard guard(options_.ordinal);
     const auto& word = row.row_->words[i];
-    if (!by_words_)
+    if (!by_words_) {
+        // A host function waits once: a graph would replay it with what it has given back.
+        cudaStreamCaptureStatus capturing{};
+        if (const error_code ec = check(cudaStreamIsCapturing(stream.native(), &capturing)))
+            return ec;
+        if (capturing != cudaStreamCaptureStatusNone)
+            return make_error_code(errc::invalid_argument);
         return detail::enqueue_host_wait(stream.native(), word);
+    }
     return check(driver_.stream_wait_value32(stream.native(), word->address(), word->value(),
                                              CU_STREAM_WAIT_VALUE_GEQ));
 }

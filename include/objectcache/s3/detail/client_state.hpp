@@ -3,6 +3,7 @@
 
 #include <objectcache/io/byte_budget.hpp>
 #include <objectcache/io/clock.hpp>
+#include <objectcache/s3/cached_credentials.hpp>
 #include <objectcache/s3/chunked_upload.hpp>
 #include <objectcache/s3/client.hpp>
 #include <objectcache/s3/hedge.hpp>
@@ -10,6 +11,7 @@
 #include <objectcache/s3/throttle.hpp>
 #include <objectcache/s3/transfer.hpp>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <random>
@@ -19,11 +21,17 @@
 namespace objectcache::s3 {
 
 struct client::state {
-    /** A region's endpoint, and the keys of the day for it. */
+    /** A region's endpoint, the keys of the day for it, and whether it answers. */
     struct place {
-        explicit place(endpoint to) : where(std::move(to)), sign(where.region) {}
+        place(endpoint to, const circuit_options& how, std::uint64_t seed)
+            : where(std::move(to))
+            , sign(where.region)
+            , breaker(how, seed)
+        {}
         endpoint where;
         signer sign;
+        circuit breaker;
+        status trouble; // what it failed with last
     };
 
     /** How fast requests of a kind may be sent, and who waits for it. */
@@ -38,12 +46,11 @@ struct client::state {
         , time(clock::of(executor))
         , options(std::move(how))
         , who(std::move(provider))
-        , home(std::make_shared<place>(std::move(to)))
+        , home(std::make_shared<place>(std::move(to), options.circuit, random()))
         , pool(executor, home->where, options.connections)
         , retry(options.retry)
         , reads(executor, options.throttling)
         , writes(executor, options.throttling)
-        , breaker(options.circuit, random())
         , hedge(options.hedge)
     {}
 
@@ -52,6 +59,13 @@ struct client::state {
     {
         return known && (!current->expiry || *current->expiry - time.date() >= ahead);
     }
+    /** How long before their expiry the provider is asked for others: one that remembers answers at once, and knows best. */
+    [[nodiscard]] std::chrono::seconds asked_ahead() const noexcept
+    {
+        const std::chrono::seconds least = std::chrono::minutes(1);
+        const auto* cached = who.target<cached_credentials>();
+        return cached ? std::max(cached->ahead(), least) : least;
+    }
     [[nodiscard]] const std::shared_ptr<place>& place_of(std::string_view bucket) const
     {
         const auto moved_to = moved.find(bucket);
@@ -59,9 +73,9 @@ struct client::state {
     }
     [[nodiscard]] pace& pace_of(priority kind) { return kind == priority::load ? reads : writes; }
     /** Nothing that could be left out is sent to a store in trouble. */
-    [[nodiscard]] bool calm(time_point now)
+    [[nodiscard]] bool calm(const place& where, time_point now) const
     {
-        return !reads.rate.limited(now) && breaker.current() == circuit::state::closed;
+        return !reads.rate.limited(now) && where.breaker.current() == circuit::state::closed;
     }
 
     asio::any_io_executor executor;
@@ -80,8 +94,6 @@ struct client::state {
     retry_policy retry;
     pace reads;
     pace writes;
-    circuit breaker;
-    status trouble; // what the endpoint failed with last
     hedge_policy hedge;
     client_counters count;
 };
@@ -122,6 +134,7 @@ struct client::attempt {
     read_observer* observer = nullptr;
     const transfer* under_way = nullptr; // none: waiting for a connection
     const connection_pool::lease* on = nullptr;
+    bool placed = false; // no longer in line for a connection
     bool ended = false;
 
     status outcome;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdlib>
+#include <initializer_list>
 #include <string>
 
 namespace objectcache::s3::detail {
@@ -11,6 +12,15 @@ namespace objectcache::s3::detail {
 {
     const char* value = std::getenv(name);
     return value ? value : "";
+}
+
+/** The first that is not empty; empty if all are. */
+[[nodiscard]] inline std::string first_set(std::initializer_list<std::string> of)
+{
+    for (const std::string& value : of)
+        if (!value.empty())
+            return value;
+    return {};
 }
 
 } // namespace objectcache::s3::detail

@@ -67,6 +67,11 @@ OBJECTCACHE_DECL void cached_credentials::refused(const credentials& who) const
         owner_->shared->schedule.forget();
 }
 
+OBJECTCACHE_DECL std::chrono::seconds cached_credentials::ahead() const noexcept
+{
+    return owner_->shared->options.ahead;
+}
+
 OBJECTCACHE_DECL asio::awaitable<result<credentials>> cached_credentials::get(std::shared_ptr<owner> self)
 {
     using action = detail::refresh_schedule::action;

@@ -6,6 +6,7 @@
 #include <objectcache/io/with_deadline.hpp>
 #include <objectcache/s3/cached_credentials.hpp>
 #include <objectcache/s3/client.hpp>
+#include <objectcache/s3/detail/amazon.hpp>
 #include <objectcache/s3/detail/client_state.hpp>
 #include <objectcache/s3/detail/connection.hpp>
 #include <objectcache/s3/xml.hpp>
@@ -51,25 +52,28 @@ OBJECTCACHE_DECL asio::awaitable<status> client::perform(std::shared_ptr<state> 
         if (status ready = co_await get_ready(self, op); !ready.ok())
             co_return last.ok() ? ready : last;
         const time_point sent = self->time.now();
-        const circuit::admission pass = self->breaker.admit(sent);
+        const std::shared_ptr<state::place> to = self->place_of(op.what.bucket);
+        const circuit::admission pass = to->breaker.admit(sent);
         if (!pass.admitted()) {
             ++self->count.refused;
             if (last.ok())
                 last =
                     status(errc::unreachable, "not tried, for the last requests to this endpoint failed: " +
-                                                  self->trouble.message());
+                                                  to->trouble.message());
             co_return last;
         }
         attempt done;
         status ended = co_await watch(self, op, done);
         ++op.tries;
         const time_point now = self->time.now();
-        // Whose time is up while the answer comes, had too little of it: the endpoint is well.
-        const bool answered = ended == errc::deadline_exceeded && done.head.status != 0;
-        const verdict seen = answered ? verdict::alive : verdict_on_endpoint(ended);
-        self->breaker.report(pass, seen, now);
+        verdict seen = verdict_on_endpoint(ended);
+        if (ended == errc::deadline_exceeded && done.head.status != 0)
+            seen = verdict::alive; // the answer was coming: only the time was short
+        else if (ended == errc::deadline_exceeded && !done.placed)
+            seen = verdict::unknown; // it waited in line: those before it tell
+        to->breaker.report(pass, seen, now);
         if (seen == verdict::failed)
-            self->trouble = ended;
+            to->trouble = ended;
         throttle& pace = self->pace_of(op.who).rate;
         if (ended == errc::throttled) {
             ++self->count.throttled;
@@ -88,6 +92,7 @@ OBJECTCACHE_DECL asio::awaitable<status> client::perform(std::shared_ptr<state> 
         last = std::move(ended);
         if (correct(*self, op, done)) {
             ++self->count.corrections;
+            last = status(); // no longer a reason for anything
             continue;
         }
         const auto date = std::chrono::floor<std::chrono::seconds>(self->time.date() + self->skew);
@@ -107,7 +112,7 @@ OBJECTCACHE_DECL asio::awaitable<status> client::perform(std::shared_ptr<state> 
 /** Credentials are there, and the store takes another request. */
 OBJECTCACHE_DECL asio::awaitable<status> client::get_ready(std::shared_ptr<state> self, operation& op)
 {
-    if (self->who && !self->has_credentials(std::chrono::minutes(1))) {
+    if (self->who && !self->has_credentials(self->asked_ahead())) {
         status fetched = co_await fetch_credentials(self, op.until);
         if (!fetched.ok() && !self->has_credentials(std::chrono::seconds(0)))
             co_return fetched;
@@ -192,7 +197,7 @@ OBJECTCACHE_DECL asio::awaitable<status> client::watch(std::shared_ptr<state> se
         }
         if (late <= now) {
             late = time_point::max();
-            if (self->hedge.take(self->calm(now))) {
+            if (self->hedge.take(self->calm(*self->place_of(op.what.bucket), now))) {
                 ++self->count.hedges;
                 beside = std::make_unique_for_overwrite<std::byte[]>(op.destination.size());
                 second.destination = byte_span(beside.get(), op.destination.size());
@@ -264,7 +269,7 @@ OBJECTCACHE_DECL asio::awaitable<void> client::exchange_somehow(std::shared_ptr<
         if (op.stream)
             op.stream->begin(place.sign.key_for(*mine.signed_as, now), now, signature_in(*head));
         std::string host = place.where.host_for(op.what.bucket);
-        auto leased = co_await self->pool.acquire(std::move(host), op.who, op.until, again);
+        auto leased = co_await self->pool.acquire(std::move(host), op.who, op.until, again, &mine.placed);
         if (!leased) {
             mine.outcome = leased.error();
             co_return;
@@ -274,7 +279,7 @@ OBJECTCACHE_DECL asio::awaitable<void> client::exchange_somehow(std::shared_ptr<
         what.stream = op.stream;
         what.expect_continue = op.expects && op.body_size != 0 &&
                                op.body_size >= self->options.expect_continue_bytes &&
-                               (op.tries != 0 || !self->calm(self->time.now()));
+                               (op.tries != 0 || !self->calm(place, self->time.now()));
         if (what.expect_continue) // hop by hop, hence never signed
             head->insert(head->size() - 2, "Expect: 100-continue\r\n");
         what.head = std::move(*head);
@@ -357,6 +362,16 @@ namespace detail {
     return name.size() <= 63 && name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == name.npos;
 }
 
+/** The host of another region that is as this one: dual-stack, FIPS ... */
+[[nodiscard]] OBJECTCACHE_DECL std::string in_region(std::string host, std::string_view from,
+                                                     std::string_view to)
+{
+    const auto at = host.find('.' + std::string(from) + '.');
+    if (!from.empty() && at != host.npos)
+        return host.replace(at + 1, from.size(), to);
+    return "s3." + std::string(to) + std::string(amazon_domain(to));
+}
+
 } // namespace detail
 
 /** The bucket lives in another region. Where exactly is said in a header, in the text, or in both. A redirect is never
@@ -370,9 +385,9 @@ OBJECTCACHE_DECL bool client::follow(state& self, operation& op, const response_
         if (const auto document = parse_error_document(text))
             region = document->region;
     if (!region.empty() && region != to.region && detail::is_region_name(region)) {
-        to.region = region;
         if (to.is_amazon())
-            to.host = "s3." + region + (to.host.ends_with(".cn") ? ".amazonaws.com.cn" : ".amazonaws.com");
+            to.host = detail::in_region(std::move(to.host), to.region, region);
+        to.region = region;
     } else {
         const auto target = endpoint::parse(head.location.substr(0, head.location.find('/', 8)), to.region);
         if (!target || !to.is_amazon() || !target->is_amazon() || target->tls != to.tls ||
@@ -383,7 +398,14 @@ OBJECTCACHE_DECL bool client::follow(state& self, operation& op, const response_
         if (to.host == self.place_of(op.what.bucket)->where.host)
             return false;
     }
-    self.moved.insert_or_assign(std::string(op.what.bucket), std::make_shared<state::place>(std::move(to)));
+    // Buckets of one region share what is known of it.
+    auto there = std::shared_ptr<state::place>();
+    for (const auto& [bucket, place] : self.moved)
+        if (place->where.host == to.host && place->where.region == to.region)
+            there = place;
+    if (!there)
+        there = std::make_shared<state::place>(std::move(to), self.options.circuit, self.random());
+    self.moved.insert_or_assign(std::string(op.what.bucket), std::move(there));
     return true;
 }
 

@@ -5,7 +5,8 @@
 #include <objectcache/s3/client_options.hpp>
 #include <objectcache/s3/detail/ascii.hpp>
 #include <objectcache/s3/detail/environment.hpp>
-#include <objectcache/s3/detail/proxy.hpp>
+#include <objectcache/s3/detail/proxy_environment.hpp>
+#include <objectcache/s3/profile.hpp>
 
 #include <string>
 #include <string_view>
@@ -13,32 +14,6 @@
 namespace objectcache::s3 {
 
 namespace detail {
-
-/** Of two variables of one meaning, the first that is set. */
-[[nodiscard]] OBJECTCACHE_DECL std::string either_variable(const char* one, const char* other)
-{
-    std::string out = environment(one);
-    return out.empty() ? environment(other) : out;
-}
-
-/** Does a list like "localhost,.internal,10.0.0.1" name the host? As curl reads it: a name covers those below it. */
-[[nodiscard]] OBJECTCACHE_DECL bool is_listed(std::string_view host, std::string_view list)
-{
-    const std::string name = lower_case(host);
-    while (!list.empty()) {
-        const auto comma = list.find(',');
-        std::string_view one = trimmed(list.substr(0, comma));
-        list = comma == list.npos ? std::string_view() : list.substr(comma + 1);
-        if (one == "*")
-            return true;
-        if (one.starts_with('.'))
-            one.remove_prefix(1);
-        const std::string below = '.' + lower_case(one);
-        if (!one.empty() && ('.' + name).ends_with(below))
-            return true;
-    }
-    return false;
-}
 
 /** "when_supported" or "when_required", and nothing else. */
 [[nodiscard]] OBJECTCACHE_DECL result<bool> when_supported(const char* variable, bool otherwise)
@@ -57,14 +32,12 @@ OBJECTCACHE_DECL result<client_options> client_options::from_env(const endpoint&
 {
     client_options out;
     out.connections.ca_file = detail::environment("AWS_CA_BUNDLE");
-
-    const std::string through = where.tls ? detail::either_variable("https_proxy", "HTTPS_PROXY")
-                                          : detail::either_variable("http_proxy", "HTTP_PROXY");
-    if (!through.empty() && !detail::is_listed(where.host, detail::either_variable("no_proxy", "NO_PROXY"))) {
-        out.connections.proxy = through.find("://") == through.npos ? "http://" + through : through;
-        if (const auto parsed = detail::proxy::parse(out.connections.proxy); !parsed)
-            return parsed.error();
-    }
+    if (out.connections.ca_file.empty())
+        out.connections.ca_file = profile::from_env().ca_bundle;
+    auto through = detail::proxy_in_environment(where);
+    if (!through)
+        return through.error();
+    out.connections.proxy = std::move(*through);
 
     if (const std::string attempts = detail::environment("AWS_MAX_ATTEMPTS"); !attempts.empty()) {
         const auto number = detail::parse_number(attempts);

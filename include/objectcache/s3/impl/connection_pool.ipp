@@ -209,14 +209,14 @@ OBJECTCACHE_DECL connection_pool::connection_pool(asio::any_io_executor executor
 {}
 
 OBJECTCACHE_DECL asio::awaitable<result<connection_pool::lease>>
-connection_pool::acquire(std::string host, priority who, deadline until, bool fresh)
+connection_pool::acquire(std::string host, priority who, deadline until, bool fresh, bool* placed)
 {
-    return acquire(state_, std::move(host), who, until, fresh);
+    return acquire(state_, std::move(host), who, until, fresh, placed);
 }
 
 OBJECTCACHE_DECL asio::awaitable<result<connection_pool::lease>>
 connection_pool::acquire(std::shared_ptr<state> from, std::string host, priority who, deadline until,
-                         bool fresh)
+                         bool fresh, bool* placed)
 {
     if (!from->ready.ok())
         co_return from->ready;
@@ -230,6 +230,8 @@ connection_pool::acquire(std::shared_ptr<state> from, std::string host, priority
             co_return later.error();
         out.place_ = std::move(*later);
     }
+    if (placed)
+        *placed = true;
     out.from_ = from;
     if (fresh)
         std::erase_if(from->idle, [&](const auto& c) { return c->host() == host; });

@@ -4,11 +4,13 @@
 #include <objectcache/core/config.hpp>
 #include <objectcache/io/clock.hpp>
 #include <objectcache/s3/credentials_sources.hpp>
+#include <objectcache/s3/detail/amazon.hpp>
 #include <objectcache/s3/detail/credentials_json.hpp>
 #include <objectcache/s3/detail/environment.hpp>
 #include <objectcache/s3/detail/files.hpp>
 #include <objectcache/s3/detail/http_fetch.hpp>
 #include <objectcache/s3/detail/process.hpp>
+#include <objectcache/s3/detail/proxy_environment.hpp>
 #include <objectcache/s3/detail/quietly.hpp>
 #include <objectcache/s3/detail/shell_words.hpp>
 #include <objectcache/s3/detail/sts.hpp>
@@ -18,7 +20,6 @@
 #include <boost/asio/this_coro.hpp>
 
 #include <algorithm>
-#include <initializer_list>
 #include <utility>
 
 namespace objectcache::s3 {
@@ -249,19 +250,13 @@ instance_metadata(std::string method, std::string url, std::string header, std::
 
 OBJECTCACHE_DECL result<sts_options> sts_options::from_env(const profile& settings, connection_options how)
 {
-    const auto first = [](std::initializer_list<std::string> in) {
-        for (const std::string& value : in)
-            if (!value.empty())
-                return value;
-        return std::string();
-    };
     using detail::environment;
-    const std::string region =
-        first({environment("AWS_REGION"), environment("AWS_DEFAULT_REGION"), settings.region, "us-east-1"});
-    const std::string amazon =
-        "https://sts." + region + (region.starts_with("cn-") ? ".amazonaws.com.cn" : ".amazonaws.com");
-    const std::string url = first({environment("AWS_ENDPOINT_URL_STS"), environment("AWS_ENDPOINT_URL"),
-                                   settings.endpoint_url, amazon});
+    using detail::first_set;
+    const std::string region = first_set(
+        {environment("AWS_REGION"), environment("AWS_DEFAULT_REGION"), settings.region, "us-east-1"});
+    const std::string amazon = "https://sts." + region + std::string(detail::amazon_domain(region));
+    const std::string url = first_set({environment("AWS_ENDPOINT_URL_STS"), environment("AWS_ENDPOINT_URL"),
+                                       settings.sts_endpoint_url, settings.endpoint_url, amazon});
     auto where = endpoint::parse(url, region);
     if (!where)
         return detail::explained("STS", where.error());
@@ -269,7 +264,13 @@ OBJECTCACHE_DECL result<sts_options> sts_options::from_env(const profile& settin
     out.where = std::move(*where);
     out.connections = std::move(how);
     out.connections.ca_file =
-        first({out.connections.ca_file, environment("AWS_CA_BUNDLE"), settings.ca_bundle});
+        first_set({out.connections.ca_file, environment("AWS_CA_BUNDLE"), settings.ca_bundle});
+    if (out.connections.proxy.empty()) {
+        auto through = detail::proxy_in_environment(out.where);
+        if (!through)
+            return detail::explained("STS", through.error());
+        out.connections.proxy = std::move(*through);
+    }
     return out;
 }
 

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <objectcache/core/config.hpp>
+#include <objectcache/s3/detail/amazon.hpp>
 #include <objectcache/s3/detail/ascii.hpp>
 #include <objectcache/s3/detail/environment.hpp>
 #include <objectcache/s3/detail/uri_encode.hpp>
 #include <objectcache/s3/endpoint.hpp>
+#include <objectcache/s3/profile.hpp>
 
 namespace objectcache::s3 {
 
@@ -101,15 +103,26 @@ OBJECTCACHE_DECL result<endpoint> endpoint::parse(std::string_view url, std::str
 
 OBJECTCACHE_DECL result<endpoint> endpoint::from_env()
 {
-    std::string region = detail::environment("AWS_REGION");
-    if (region.empty())
-        region = detail::environment("AWS_DEFAULT_REGION");
-    std::string url = detail::environment("AWS_ENDPOINT_URL_S3");
-    if (url.empty())
-        url = detail::environment("AWS_ENDPOINT_URL");
-    if (url.empty())
-        url = "https://s3." + (region.empty() ? "us-east-1" : region) + ".amazonaws.com";
-    return parse(url, std::move(region));
+    using detail::environment;
+    const profile mine = profile::from_env();
+    std::string region =
+        detail::first_set({environment("AWS_REGION"), environment("AWS_DEFAULT_REGION"), mine.region});
+    const std::string of_region = region.empty() ? "us-east-1" : region;
+    const std::string amazon = "https://s3." + of_region + std::string(detail::amazon_domain(of_region));
+    const bool ignored = detail::lower_case(environment("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")) == "true";
+    auto out = parse(
+        ignored ? amazon
+                : detail::first_set({environment("AWS_ENDPOINT_URL_S3"), environment("AWS_ENDPOINT_URL"),
+                                     mine.s3_endpoint_url, mine.endpoint_url, amazon}),
+        std::move(region));
+    const std::string style = detail::lower_case(mine.addressing_style);
+    if (!out || style.empty() || style == "auto")
+        return out;
+    if (style != "path" && style != "virtual")
+        return {errc::invalid_argument,
+                "profile " + mine.name + ": addressing_style is none of path, virtual, auto"};
+    out->style = style == "path" ? addressing::path : addressing::virtual_host;
+    return out;
 }
 
 OBJECTCACHE_DECL bool endpoint::is_amazon() const noexcept

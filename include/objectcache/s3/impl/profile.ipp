@@ -17,12 +17,10 @@ namespace objectcache::s3 {
 
 namespace detail {
 
-/** The profile that a section of the config file is about; nothing for sections of another kind. */
-[[nodiscard]] OBJECTCACHE_DECL std::optional<std::string_view> profile_of_section(std::string_view section)
+/** "dev" of `[profile dev]`, where the word is "profile"; nothing for sections of another kind. */
+[[nodiscard]] OBJECTCACHE_DECL std::optional<std::string_view> name_of_section(std::string_view section,
+                                                                               std::string_view word)
 {
-    if (section == "default")
-        return section;
-    constexpr std::string_view word = "profile";
     if (!section.starts_with(word) || section.size() == word.size() ||
         (section[word.size()] != ' ' && section[word.size()] != '\t'))
         return std::nullopt;
@@ -32,8 +30,14 @@ namespace detail {
     return name;
 }
 
-OBJECTCACHE_DECL void set_profile_value(profile& of, std::string_view key, std::string_view value)
+OBJECTCACHE_DECL void set_profile_value(profile& of, std::string_view key, std::string_view value,
+                                        std::string_view outer)
 {
+    if (!outer.empty()) {
+        if (lower_case(outer) == "s3" && lower_case(key) == "addressing_style")
+            of.addressing_style = value;
+        return;
+    }
     constexpr std::array<std::pair<std::string_view, std::string profile::*>, 17> settings{{
         {"aws_access_key_id", &profile::access_key_id},
         {"aws_secret_access_key", &profile::secret_access_key},
@@ -142,19 +146,47 @@ OBJECTCACHE_DECL const profile* profiles::find(std::string_view name) const noex
 OBJECTCACHE_DECL profiles profiles::parse(std::string_view config, std::string_view credentials)
 {
     profiles out;
+    using text = std::string_view;
+    struct endpoints {
+        std::string s3, sts;
+    };
+    std::map<std::string, endpoints, std::less<>> services;
+    std::map<std::string, std::string, std::less<>> wants; // profile: services
     // [profile default] outranks [default], wherever they stand.
     for (const bool bare : {true, false})
-        detail::for_each_setting(config,
-                                 [&](std::string_view section, std::string_view key, std::string_view value) {
-                                     const auto name = detail::profile_of_section(section);
-                                     if (name && bare == (section == "default"))
-                                         detail::set_profile_value(out.at(*name), key, value);
-                                 });
-    detail::for_each_setting(credentials,
-                             [&](std::string_view name, std::string_view key, std::string_view value) {
-                                 detail::set_profile_value(out.at(name), key, value);
-                             });
+        detail::for_each_setting(config, [&](text section, text key, text value, text outer) {
+            if (const auto group = detail::name_of_section(section, "services")) {
+                if (bare && key == "endpoint_url" && (outer == "s3" || outer == "sts"))
+                    (outer == "s3" ? services[std::string(*group)].s3 : services[std::string(*group)].sts) =
+                        value;
+                return;
+            }
+            const auto name = section == "default" ? section : detail::name_of_section(section, "profile");
+            if (!name || bare != (section == "default"))
+                return;
+            detail::set_profile_value(out.at(*name), key, value, outer);
+            if (key == "services" && outer.empty())
+                wants.insert_or_assign(std::string(*name), value);
+        });
+    detail::for_each_setting(credentials, [&](text name, text key, text value, text outer) {
+        detail::set_profile_value(out.at(name), key, value, outer);
+    });
+    for (const auto& [name, group] : wants)
+        if (const auto found = services.find(group); found != services.end()) {
+            out.at(name).s3_endpoint_url = found->second.s3;
+            out.at(name).sts_endpoint_url = found->second.sts;
+        }
     return out;
+}
+
+OBJECTCACHE_DECL profile profile::from_env()
+{
+    std::string name = detail::environment("AWS_PROFILE");
+    if (name.empty())
+        name = "default";
+    const profiles known = profiles::load({});
+    const profile* found = known.find(name);
+    return found ? *found : profile();
 }
 
 OBJECTCACHE_DECL profiles profiles::load(const profile_files& files)
