@@ -41,7 +41,7 @@ check() { # tool, program, what else
     failed=1
   fi
 }
-waits_for_itself='*closed gate*,*graph*,*by kernels, each layer*,*hundred thousand*,*scheduler resumes*'
+waits_for_itself='*closed gate holds the engine*,*gate opens behind the copies*'
 check memcheck cuda_device_test -tce="$waits_for_itself"
 check memcheck cuda_cache_test -tce="$waits_for_itself"
 for tool in memcheck racecheck synccheck; do
