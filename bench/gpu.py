@@ -24,6 +24,11 @@ def lines(folder, name):
     return out
 
 
+def last(found, *names):
+    """Of the lines that say the same of what they are about, the last."""
+    return list({tuple(d[n] for n in names): d for d in found}.values())
+
+
 def table(head, rows):
     out = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     out += ["| " + " | ".join(str(c) for c in row) + " |" for row in rows]
@@ -58,6 +63,7 @@ def event_wait(found):
 
 
 def gate(found):
+    found = last(found, "part", "way")
     titles = {"host": "The host opens the gate, the engine's stream goes on and writes a word, the host sees it",
               "copy": "A copy of 1 MiB to the device begins; the engine's next kernel begins (the device's clock)",
               "enqueue": "The host enqueues one", "graph": "A graph of 32 layers of one small kernel each"}
@@ -117,7 +123,8 @@ def s3_to_device(found):
 
 
 def kv_kernels(found):
-    want = [d for d in found if d["payload"] == "pinned" and d["direction"] == "scatter" and d["bytes"] == 8 << 20]
+    found = last(found, "layout", "chunk", "bytes", "payload", "direction", "way", "blocks")
+    want = [d for d in found if d["payload"] == "pinned" and d["direction"] == "scatter" and round(d["bytes"] / (8 << 20), 1) == 1]
     rows = []
     for d in want:
         if d["way"] == "kernel" and d["blocks"] not in (8, 16):
@@ -128,7 +135,7 @@ def kv_kernels(found):
         rows.append([d["layout"], d["chunk"], way, f"{d['gbps']:.1f}", f"{d['gbps_min']:.1f}...{d['gbps_max']:.1f}",
                      f"{d['enqueue_us']:.1f}"])
     return (["## Slices from pinned memory to an engine's pages (`kv_kernels`)", "",
-             "8 MiB at a time, blocks of 16 tokens of Llama-3.1-8B, on an idle GPU. A plain copy is the bound.", ""]
+             "8 MiB at a time, blocks of 16 tokens of Llama-3.1-8B (mla: of DeepSeek's latent rows), on an idle GPU. A plain copy is the bound.", ""]
             + table(["pages", "G", "way", "GB/s", "least...most", "host, us"], rows)
             + ["", "For whole rows the copy engine is taken all the same from runs of 32 KiB on: beside attention, kernels wait for SMs. What is equally far",
                "apart, as the slices of a segment are in contiguous memory, is one copy of rows; the batch is what each slice as a copy of its own takes.", ""])

@@ -321,7 +321,7 @@ struct program {
         cudaDeviceProp device{};
         check(cudaGetDeviceProperties(&device, 0), "cudaGetDeviceProperties");
         sms = device.multiProcessorCount;
-        lines = std::fopen(json.c_str(), "w");
+        lines = std::fopen(json.c_str(), "a");
         if (lines == nullptr)
             throw std::runtime_error("cannot write " + json);
         std::printf(

@@ -527,6 +527,7 @@ def budgets(engine):
               f"{min(map(per_request, lw)):.0f} ... {max(map(per_request, lw)):.0f} us", max(map(per_layer, lw)) <= BUDGET_HOST_US)
     else:
         judge("host CPU in the pipeline, per layer and request", f"<= {BUDGET_HOST_US:g} us", "-", None)
+    judge("sum of stalls, concurrent requests, against equal sharing", ">= 1.8 x", "not measured: nothing here allots the link to loads, TCP shares it", None)
     worst = max(engine.storing, key=storing_costs, default=None)
     judge("storing during prefill", f"<= {BUDGET_STORING:g} % on TTFT", f"{storing_costs(worst):+.1f} % ({tokens(worst['context'])}, G = {worst['G']:g}, "
           f"{setting(worst, 'gbit')}), the most of {len(engine.storing)}" if worst else "-", storing_costs(worst) <= BUDGET_STORING if worst else None)

@@ -196,14 +196,7 @@ private:
                            rounds({{"recompute", 0, [&] { return compute(h, all, 0); }}}).front());
                 }
                 if (s_.wants("storing") && stored_while_[{c.chunk, c.context, c.layout, gbit}]++ == 0)
-                    report(c, "storing",
-                           rounds({{"storing", 0,
-                                    [&] {
-                                        oc::scope fresh = where; // nothing of it is there
-                                        fresh.config = std::to_string(++scopes_);
-                                        return while_storing(h, *side, fresh, all, source_.pages(c.chunk));
-                                    }}})
-                               .front());
+                    storing(c, *side, where, all);
                 std::vector<way> paths;
                 if (s_.wants("compute"))
                     paths.push_back({"compute", 0, [&] { return compute(h, all, c.first); }});
@@ -261,6 +254,20 @@ private:
                     compare(h, *side, where, all,
                             {c.chunk, c.first, true, nullptr, 0, both.computed / c.chunk});
             }
+    }
+
+    void storing(const cell& c, cache_side& side, const oc::scope& where, std::span<const std::uint32_t> all)
+    {
+        const host h = engine();
+        double pause_ms = 1000;
+        const auto once = [&] {
+            oc::scope fresh = where; // nothing of it is there
+            fresh.config = std::to_string(++scopes_);
+            sample out = while_storing(h, side, fresh, all, source_.pages(c.chunk), pause_ms);
+            pause_ms = out.load_ms;
+            return out;
+        };
+        report(c, "storing", rounds({{"storing", 0, once}}).front());
     }
 
     /** Whether what comes is what was stored; of the head that is computed nothing is known but that it is computed. */
