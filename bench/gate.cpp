@@ -164,8 +164,8 @@ private:
     void opened_by_the_host()
     {
         std::printf("\nhost opens the gate -> engine's stream goes on -> host sees the word that it writes "
-                    "then, us; the host "
-                    "without the thread that measures\n  %-52s %8s %8s %8s  %5s  %7s\n",
+                    "then, us; the host without the thread that measures\n"
+                    "  %-52s %8s %8s %8s  %5s  %7s\n",
                     "", "p50", "mean", "p99", "times", "host");
         row("host", "gate: a word the stream waits for", repeat([&] { return round(*words_); }));
         row("host", "gate: host function that blocks", repeat([&] { return round(*functions_); }));
@@ -267,10 +267,8 @@ private:
                 }),
             least);
     }
-    [[nodiscard]] unsigned long long* after_copy() const
-    {
-        return stamps_.words() + 8;
-    } // a cache line of its own
+    /** In a cache line of its own. */
+    [[nodiscard]] unsigned long long* after_copy() const { return stamps_.words() + 8; }
 
     /** @param behind   enqueues what follows the copy
         @param meanwhile what the host does once the copy may run
