@@ -77,8 +77,8 @@ def gate(found):
                        f"{d['added_p50_us']:+.3f}" if "added_p50_us" in d else "-"]
                       + [f"{100 * max(d.get('host_cpu', 0), 0):.1f} %"] * host for d in lines]) + [""]
     out += ["Host CPU is a share of a core, of all threads of the process: where a copy is waited for, of the time in the table; where the host",
-            "opens the gate, of the time that it was closed and until it was passed, and without the thread that opens it and looks. Over 100 %: a launch",
-            "ends when its kernel has begun.", ""]
+            "opens the gate, of the time that it was closed and until it was passed, and without the thread that opens it and looks. Over 100 %: the call",
+            "that launches is not over when its kernel begins.", ""]
     added = {d["way"]: d["added_p50_us"] for d in found if "added_p50_us" in d}
     gate_us = added.get("gate, opened by the device", 0) - added.get("cudaStreamWaitEvent (copy enqueued first)", 0)
     graph_us = added.get("of 16 replays in a row, each, gates open", 0) / 32
