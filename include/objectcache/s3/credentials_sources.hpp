@@ -47,8 +47,9 @@ struct sts_options {
     duration timeout = std::chrono::seconds(10); ///< of one answer, with tries
 
     /** AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL, the profile's `sts_endpoint_url` or endpoint_url, or AWS's own in AWS_REGION,
-        AWS_DEFAULT_REGION or the profile's region. Where `how` names no CA file, AWS_CA_BUNDLE or the profile's ca_bundle;
-        where it names no proxy, the one for that address as in `client_options::from_env`. */
+        AWS_DEFAULT_REGION or the profile's region, as also if AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is `true`. Where `how` names
+        no CA file, AWS_CA_BUNDLE or the profile's ca_bundle; where it names no proxy, the one for that address as in
+        `client_options::from_env`. */
     [[nodiscard]] static result<sts_options> from_env(const profile& settings = {},
                                                       connection_options how = {});
 };

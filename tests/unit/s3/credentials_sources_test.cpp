@@ -208,6 +208,9 @@ TEST_CASE_FIXTURE(fixture, "credentials_sources: where STS is")
     CHECK(url(p) == "http://all:2");
     set("AWS_ENDPOINT_URL_STS", "http://sts:3");
     CHECK(url(p) == "http://sts:3");
+    set("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true");
+    CHECK(url(p) == "https://sts.us-west-2.amazonaws.com");
+    set("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "false");
     CHECK(sts_options::from_env(p)->where.region == "us-west-2");
     set("AWS_ENDPOINT_URL_STS", "nonsense");
     CHECK(sts_options::from_env().error() == condition::invalid);

@@ -254,9 +254,10 @@ OBJECTCACHE_DECL result<sts_options> sts_options::from_env(const profile& settin
     using detail::first_set;
     const std::string region = first_set(
         {environment("AWS_REGION"), environment("AWS_DEFAULT_REGION"), settings.region, "us-east-1"});
-    const std::string amazon = "https://sts." + region + std::string(detail::amazon_domain(region));
-    const std::string url = first_set({environment("AWS_ENDPOINT_URL_STS"), environment("AWS_ENDPOINT_URL"),
-                                       settings.sts_endpoint_url, settings.endpoint_url, amazon});
+    const std::string url =
+        detail::service_url({environment("AWS_ENDPOINT_URL_STS"), environment("AWS_ENDPOINT_URL"),
+                             settings.sts_endpoint_url, settings.endpoint_url},
+                            "sts", region);
     auto where = endpoint::parse(url, region);
     if (!where)
         return detail::explained("STS", where.error());

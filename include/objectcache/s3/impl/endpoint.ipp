@@ -107,14 +107,11 @@ OBJECTCACHE_DECL result<endpoint> endpoint::from_env()
     const profile mine = profile::from_env();
     std::string region =
         detail::first_set({environment("AWS_REGION"), environment("AWS_DEFAULT_REGION"), mine.region});
-    const std::string of_region = region.empty() ? "us-east-1" : region;
-    const std::string amazon = "https://s3." + of_region + std::string(detail::amazon_domain(of_region));
-    const bool ignored = detail::lower_case(environment("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")) == "true";
-    auto out = parse(
-        ignored ? amazon
-                : detail::first_set({environment("AWS_ENDPOINT_URL_S3"), environment("AWS_ENDPOINT_URL"),
-                                     mine.s3_endpoint_url, mine.endpoint_url, amazon}),
-        std::move(region));
+    const std::string url =
+        detail::service_url({environment("AWS_ENDPOINT_URL_S3"), environment("AWS_ENDPOINT_URL"),
+                             mine.s3_endpoint_url, mine.endpoint_url},
+                            "s3", region.empty() ? "us-east-1" : region);
+    auto out = parse(url, std::move(region));
     const std::string style = detail::lower_case(mine.addressing_style);
     if (!out || style.empty() || style == "auto")
         return out;
